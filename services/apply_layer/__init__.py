@@ -1,0 +1,1 @@
+"""apply_layer: the only daemon that knows the venue."""

@@ -1,0 +1,30 @@
+"""The bus: one port, a Redis-compatible server behind it, and a twin in memory."""
+
+from shared.bus.memory import MemoryBus, MemoryServer
+from shared.bus.port import (
+    Backlog,
+    Bus,
+    BusDown,
+    Commit,
+    Entry,
+    NotReady,
+    StateLost,
+    Superseded,
+)
+from shared.bus.redis import RedisBus, connect, load_library
+
+__all__ = [
+    "Backlog",
+    "Bus",
+    "BusDown",
+    "Commit",
+    "Entry",
+    "MemoryBus",
+    "MemoryServer",
+    "NotReady",
+    "RedisBus",
+    "StateLost",
+    "Superseded",
+    "connect",
+    "load_library",
+]

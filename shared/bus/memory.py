@@ -1,0 +1,166 @@
+"""The bus in memory: the same promises without a server, for tests, simulation and replay.
+
+`MemoryServer` stands for the server; each daemon gets its `MemoryBus` on it. Nothing blocks:
+whoever drives the daemons decides whose turn it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shared.bus.port import Backlog, Commit, Entry, StateLost, Superseded
+from shared.contracts.wire import RawFields
+from shared.streams import MODE_KEY, STREAMS, Stream, inputs_of, state_key
+
+
+@dataclass
+class _Group:
+    next_index: int = 0
+    #: Delivered and not finished: index in the stream -> how often it was delivered.
+    pending: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Log:
+    entries: list[RawFields] = field(default_factory=list)
+    groups: dict[str, _Group] = field(default_factory=dict)
+
+
+class MemoryServer:
+    """Streams, hashes and strings of one server; `add` is what a producer outside would do."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, _Log] = {}
+        self.hashes: dict[str, dict[str, bytes]] = {}
+        self.strings: dict[str, str] = {}
+        self._epochs = 0
+
+    def add(self, key: str, fields: Sequence[tuple[bytes, bytes]]) -> str:
+        """Append an entry to a stream and return its id."""
+        log = self.log(key)
+        log.entries.append(tuple(fields))
+        return f"0-{len(log.entries)}"
+
+    def entries(self, key: str) -> list[dict[str, str]]:
+        """All entries of a stream, as text, for people and tests."""
+        return [
+            {name.decode(): value.decode("utf-8", "replace") for name, value in fields}
+            for fields in self.log(key).entries
+        ]
+
+    def log(self, key: str) -> _Log:
+        """The stream behind a key, made when first asked for."""
+        return self.logs.setdefault(key, _Log())
+
+    def next_epoch(self) -> int:
+        """A number no owner has had before."""
+        self._epochs += 1
+        return self._epochs
+
+
+class MemoryBus:
+    """One daemon's bus in memory; see `Bus` for what each call promises."""
+
+    def __init__(self, server: MemoryServer, daemon: str) -> None:
+        self._server = server
+        self._daemon = daemon
+        self._inputs = inputs_of(daemon)
+        self._epoch = b""
+        self._sequence = 0
+        self._recovering = True
+
+    def acquire(self) -> dict[str, bytes]:
+        """Take the state over; see `Bus.acquire`."""
+        for stream in self._inputs:
+            self._server.log(stream.key).groups.setdefault(self._daemon, _Group())
+        state = self._server.hashes.setdefault(state_key(self._daemon), {})
+        self._epoch = str(self._server.next_epoch()).encode()
+        state |= {"_epoch": self._epoch, "_seq": b"0"}
+        self._sequence, self._recovering = 0, True
+        return {name: value for name, value in state.items() if not name.startswith("_")}
+
+    def read(self, *, count: int, block_ms: int) -> list[Entry]:  # noqa: ARG002 - nothing blocks
+        """Return unfinished entries first, then new ones; see `Bus.read`."""
+        if self._recovering:
+            for stream in self._inputs:
+                log, group = self._reader(stream)
+                for index in sorted(group.pending):
+                    group.pending[index] += 1
+                    return [_entry(stream, log, index, group.pending[index])]
+            self._recovering = False
+        found = []
+        for stream in self._inputs:
+            log, group = self._reader(stream)
+            last = min(group.next_index + count, len(log.entries))
+            for index in range(group.next_index, last):
+                group.pending[index] = 1
+                found.append(_entry(stream, log, index, 1))
+            group.next_index = last
+        return found
+
+    def _reader(self, stream: Stream) -> tuple[_Log, _Group]:
+        log = self._server.log(stream.key)
+        group = log.groups.get(self._daemon)
+        if group is None:
+            raise StateLost(f"the consumer group of {self._daemon} on {stream.name} is gone")
+        return log, group
+
+    def commit(self, commit: Commit) -> None:
+        """Do it once, or say why not; see `Bus.commit`."""
+        state = self._server.hashes.get(state_key(self._daemon), {})
+        if "_epoch" not in state:
+            raise StateLost("the server has forgotten commits that it had confirmed")
+        if state["_epoch"] != self._epoch:
+            raise Superseded(f"another instance of {self._daemon} has taken over")
+        self._acknowledge(commit)
+        for key, fields in commit.published:
+            words = [part if isinstance(part, bytes) else part.encode() for part in fields]
+            self._server.add(key, tuple(zip(words[::2], words[1::2], strict=True)))
+        for name, document in commit.documents.items():
+            if document is None:
+                state.pop(name, None)
+            else:
+                state[name] = document
+        for key, record in commit.records.items():
+            if record is None:
+                self._server.hashes.pop(key, None)
+            else:
+                self._server.hashes[key] = {k: v.encode() for k, v in record.items()}
+        self._sequence += 1
+        state["_seq"] = str(self._sequence).encode()
+
+    def _acknowledge(self, commit: Commit) -> None:
+        finished = [
+            (self._server.log(key).groups[self._daemon].pending, int(id_.partition("-")[2]) - 1)
+            for key, ids in commit.acknowledged.items()
+            for id_ in ids
+        ]
+        if finished and not any(index in pending for pending, index in finished):
+            raise StateLost("the messages of this commit are no longer pending for this daemon")
+        for pending, index in finished:
+            pending.pop(index, None)
+
+    def mode(self) -> str | None:
+        """The operator's switch; see `Bus.mode`."""
+        return self._server.strings.get(MODE_KEY)
+
+    def backlog(self) -> list[Backlog]:
+        """Where every group stands; see `Bus.backlog`."""
+        rows = []
+        for stream in STREAMS:
+            log = self._server.log(stream.key)
+            for name, group in log.groups.items():
+                lag = len(log.entries) - group.next_index
+                rows.append(Backlog(stream.name, name, len(group.pending), lag > 0, lag))
+        return rows
+
+    def trim(self, stream: Stream) -> None:
+        """Keep everything: a run in memory is as long as its memory."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _entry(stream: Stream, log: _Log, index: int, deliveries: int) -> Entry:
+    return Entry(stream, f"0-{index + 1}", log.entries[index], deliveries)

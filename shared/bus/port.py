@@ -1,0 +1,130 @@
+"""The port between the runner and a bus: what one daemon may ask, whatever stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.contracts.wire import RawFields
+from shared.streams import Stream
+
+
+class BusDown(Exception):
+    """The server cannot be reached or cannot write; the same call may go through later."""
+
+
+class Superseded(Exception):
+    """Another instance of this daemon has taken over; this one may commit nothing any more."""
+
+
+class StateLost(Exception):
+    """The server no longer holds what it confirmed; only a fresh start finds a sound footing."""
+
+
+class NotReady(Exception):
+    """The server lacks something that an administrator has to give it; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream entry as it was delivered; no fields at all means it was trimmed away unread."""
+
+    stream: Stream
+    id: str
+    fields: RawFields
+    deliveries: int = 1
+
+
+@dataclass(slots=True)
+class Commit:
+    """What one commit does, all or nothing.
+
+    `published` holds (stream key, flat fields); a `None` deletes a document or a record.
+    """
+
+    acknowledged: dict[str, list[str]] = field(default_factory=dict)
+    published: list[tuple[str, list[str | bytes]]] = field(default_factory=list)
+    documents: Mapping[str, bytes | None] = field(default_factory=dict)
+    records: dict[str, Mapping[str, str] | None] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.acknowledged or self.published or self.documents or self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How far one group is behind on one stream; `lag` is None where the server cannot count it."""
+
+    stream: str
+    group: str
+    pending: int
+    behind: bool
+    lag: int | None
+
+    @property
+    def idle(self) -> bool:
+        """Whether the group has finished all there is."""
+        return not self.behind and not self.pending
+
+
+class Bus(Protocol):
+    """One daemon's view of the streams."""
+
+    def acquire(self) -> dict[str, bytes]:
+        """Become the owner of the daemon's state, and return its documents.
+
+        From here on no earlier owner can commit, and entries that were delivered but not
+        finished, under whatever consumer name, come first from `read`.
+
+        Raises:
+            BusDown, NotReady.
+        """
+        ...
+
+    def read(self, *, count: int, block_ms: int) -> list[Entry]:
+        """Return what is new, at most `count` entries of each stream, after at most `block_ms`.
+
+        Unfinished entries of an earlier life come first and one at a time, so that the count of
+        deliveries of a message that kills its reader rises alone.
+
+        Raises:
+            BusDown, StateLost.
+        """
+        ...
+
+    def commit(self, commit: Commit) -> None:
+        """Do all of `commit` or nothing. Safe to call again after `BusDown`: it happens once.
+
+        Raises:
+            BusDown, Superseded, StateLost.
+        """
+        ...
+
+    def mode(self) -> str | None:
+        """The operator's switch as it stands, or None.
+
+        Raises:
+            BusDown.
+        """
+        ...
+
+    def backlog(self) -> list[Backlog]:
+        """Where every group of every stream stands.
+
+        Raises:
+            BusDown.
+        """
+        ...
+
+    def trim(self, stream: Stream) -> None:
+        """Remove entries beyond what the stream keeps, never one that a group still needs.
+
+        Raises:
+            BusDown.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

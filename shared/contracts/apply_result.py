@@ -1,0 +1,105 @@
+"""apply.result: what became of a plan, and the position and the symbol's rules after it."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Discriminator
+
+from shared.contracts.fields import (
+    Flag,
+    Id,
+    Leverage,
+    NonNegative,
+    Number,
+    Positive,
+    Symbol,
+    Text,
+    Timestamp,
+    UnitInterval,
+)
+from shared.contracts.message import Message
+from shared.sides import PositionSide, Side
+
+
+class _Result(Message):
+    """Quantities in base units, prices and money in quote units.
+
+    `position_*` is the position after the fact; after a close `position_qty` is 0 and the id is
+    that of the position which ended. `position_unprotected_s` is the longest that the position
+    has stood without a live stop so far, in seconds of wall clock.
+    """
+
+    stream_name: ClassVar[str] = "apply.result"
+
+
+    result_id: Id
+    plan_id: Id | None = None
+    intent_id: Id | None = None
+    symbol: Symbol
+    reason: Text = ""
+
+    position_id: Id | None = None
+    position_side: PositionSide | None = None
+    position_qty: NonNegative
+    position_initial_qty: NonNegative | None = None
+    position_harvested_qty: NonNegative | None = None
+    position_entry_price: Positive | None = None
+    position_initial_stop: Positive | None = None
+    position_stop_loss: Positive | None = None
+    position_leverage: Leverage | None = None
+    position_realized_pnl: Number | None = None
+    position_fees: Number | None = None
+    position_opened_at: Timestamp | None = None
+    position_unprotected_s: NonNegative | None = None
+
+    lot_step: Positive
+    tick_size: Positive
+    min_qty: NonNegative
+    min_notional: NonNegative
+    reduce_only_min_notional: NonNegative
+    max_leverage: Leverage
+    maintenance_margin_rate: UnitInterval
+
+
+class FillResult(_Result):
+    """Something was traded. `realized_pnl` is before fees; `fee` is what this trade cost."""
+
+    status: Literal["FILLED", "PARTIALLY_FILLED", "STOPPED_OUT", "LIQUIDATED"]
+    side: Side
+    reduceOnly: Flag  # noqa: N815 - the venue's own spelling
+    order_id: Text
+    client_order_id: Text
+    filled_qty: Positive
+    avg_price: Positive
+    fee: Number
+    realized_pnl: Number
+
+
+class RefusedResult(_Result):
+    """A plan came to nothing. `error_code` is the suite's code or the venue's number."""
+
+    status: Literal["REJECTED", "EXPIRED"]
+    side: Side
+    reduceOnly: Flag  # noqa: N815 - the venue's own spelling
+    error_code: Text
+    client_order_id: Text | None = None
+
+
+class StopMovedResult(_Result):
+    """The protective stop stands at a new price: `position_stop_loss`."""
+
+    status: Literal["STOP_MOVED"]
+    order_id: Text
+    client_order_id: Text
+
+
+class PositionResult(_Result):
+    """A statement without a trade: a position adopted, or what a symbol holds and its rules."""
+
+    status: Literal["ADOPTED", "POSITION"]
+
+
+ApplyResult = Annotated[
+    FillResult | RefusedResult | StopMovedResult | PositionResult, Discriminator("status")
+]

@@ -1,0 +1,128 @@
+"""trade.intent: what somebody wants done. An entry carries features, never exits of its own."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Discriminator, model_validator
+from pydantic_core import PydanticCustomError
+
+from shared.contracts.fields import (
+    AlwaysFalse,
+    AlwaysTrue,
+    FundingRate,
+    Id,
+    Leverage,
+    NonNegative,
+    Number,
+    Positive,
+    Regime,
+    Symbol,
+    Text,
+    UnitInterval,
+)
+from shared.contracts.message import Message
+from shared.sides import Side
+
+
+class _Intent(Message):
+    stream_name: ClassVar[str] = "trade.intent"
+
+    intent_id: Id
+    symbol: Symbol
+    side: Side
+    reason: Text = ""
+    model: Text = ""
+
+
+class EntryIntent(_Intent):
+    """A wish to open a position of `side`, sized by notional (quote units) or by quantity.
+
+    `stop_loss` and `take_profit` are for producers outside the suite that bring their own exits;
+    they come together or not at all.
+    """
+
+    intent_type: Literal["ENTRY"]
+    reduceOnly: AlwaysFalse = False  # noqa: N815 - the venue's own spelling
+    confidence: UnitInterval
+    entry_price: Positive
+    leverage: Leverage
+    position_size_usd: Positive | None = None
+    qty: Positive | None = None
+    atr_value: NonNegative | None = None
+    volatility_factor: NonNegative = Decimal(1)
+    exchange_divergence: NonNegative = Decimal(0)
+    funding_rate: FundingRate = Decimal(0)
+    regime: Regime = Regime.UNKNOWN
+    stop_loss: Positive | None = None
+    take_profit: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.position_size_usd is None) == (self.qty is None):
+            raise PydanticCustomError("bad_size", "give either position_size_usd or qty")
+        if (self.stop_loss is None) != (self.take_profit is None):
+            raise PydanticCustomError(
+                "half_an_exit", "stop_loss and take_profit come together or not at all"
+            )
+        check_exit_sides(self.side, self.entry_price, self.stop_loss, self.take_profit)
+        return self
+
+
+class _ExitIntent(_Intent):
+    """`side` is the order's side: SELL reduces a LONG, BUY reduces a SHORT."""
+
+    position_id: Id
+    reduceOnly: AlwaysTrue  # noqa: N815 - the venue's own spelling
+    r_level: Number | None = None
+    kill_score: UnitInterval | None = None
+    unrealized_pnl: Number | None = None
+
+
+class HarvestIntent(_ExitIntent):
+    """A wish to have the named share of the position's initial quantity harvested in all.
+
+    `qty` (base units) is the most that this may close; what the ladder has already taken is
+    subtracted again when the plan is executed.
+    """
+
+    intent_type: Literal["HARVEST_PARTIAL_25", "HARVEST_PARTIAL_50", "HARVEST_PARTIAL_75"]
+    qty: Positive
+
+
+class FullCloseIntent(_ExitIntent):
+    """A wish to close all that remains, whatever that is when the plan is executed."""
+
+    intent_type: Literal["FULL_CLOSE_PROPOSED"]
+    qty: Positive
+
+
+class MoveStopIntent(_ExitIntent):
+    """A wish to move the protective stop to `stop_loss` (price); stops only ever tighten."""
+
+    intent_type: Literal["MOVE_STOP"]
+    stop_loss: Positive
+
+
+ExitIntent = HarvestIntent | FullCloseIntent | MoveStopIntent
+TradeIntent = Annotated[EntryIntent | ExitIntent, Discriminator("intent_type")]
+
+
+def check_exit_sides(
+    side: Side, entry_price: Decimal, stop_loss: Decimal | None, take_profit: Decimal | None
+) -> None:
+    """Refuse a stop that is not on the losing side of the entry, or a target not on the winning.
+
+    Raises:
+        PydanticCustomError: `wrong_side_stop` or `wrong_side_target`.
+    """
+    if stop_loss is not None and side.sign * (entry_price - stop_loss) <= 0:
+        raise PydanticCustomError(
+            "wrong_side_stop", "stop_loss must be below the entry of a BUY, above that of a SELL"
+        )
+    if take_profit is not None and side.sign * (take_profit - entry_price) <= 0:
+        raise PydanticCustomError(
+            "wrong_side_target",
+            "take_profit must be above the entry of a BUY, below that of a SELL",
+        )

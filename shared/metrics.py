@@ -1,0 +1,61 @@
+"""What every daemon exports for Prometheus; the daemon's own gauges stand beside its wiring."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+class RunnerMetrics:
+    """The runner's figures, in a registry of its own so that one process can hold several."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.messages = Counter(
+            "quantum_messages",
+            "Messages read, by what became of them",
+            ["stream", "outcome"],
+            registry=self.registry,
+        )
+        self.published = Counter(
+            "quantum_published", "Messages written", ["stream"], registry=self.registry
+        )
+        self.dead_letters = Counter(
+            "quantum_dead_letters",
+            "Messages put aside as dead letters",
+            ["stream", "code"],
+            registry=self.registry,
+        )
+        self.decide_seconds = Histogram(
+            "quantum_decide_seconds",
+            "Time to validate and decide one batch",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.commit_seconds = Histogram(
+            "quantum_commit_seconds",
+            "Time to commit one batch",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.lag = Gauge(
+            "quantum_stream_lag",
+            "Entries of a stream not yet delivered to this daemon",
+            ["stream"],
+            registry=self.registry,
+        )
+        self.pending = Gauge(
+            "quantum_stream_pending",
+            "Entries delivered to this daemon and not finished",
+            ["stream"],
+            registry=self.registry,
+        )
+        self.bus_down = Counter(
+            "quantum_bus_down", "Calls that failed for want of the server", registry=self.registry
+        )
+
+    def serve(self, port: int, *, address: str = "127.0.0.1") -> None:
+        """Serve /metrics in a thread of its own; port 0 serves nothing."""
+        if port:
+            start_http_server(port, addr=address, registry=self.registry)

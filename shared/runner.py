@@ -1,0 +1,259 @@
+"""The runner: everything about a daemon that is not its decision, once for all of them.
+
+It reads its consumer group, validates, decides and commits. One commit takes the outputs, the
+changed state and the acknowledgements of a batch together, so a message is either wholly done or
+not done at all, and a crash at any instruction is recovered by the same path as a start.
+
+A request to the outside world is made only after the state that tells of it is durable. The
+message that caused it is acknowledged when everything that it caused is done.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from shared.bus import Bus, BusDown, Commit, Entry
+from shared.contracts import BadMessage, Message, decode, encode
+from shared.decisions import DeadLetter, Mode, Note, Received, Record
+from shared.log import logger
+from shared.metrics import RunnerMetrics
+from shared.session import Session, Stopped, flat
+from shared.state import StateCodec
+from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES, Stream
+
+S = TypeVar("S")
+P = TypeVar("P")
+
+
+class Outside(Protocol):
+    """The world behind a daemon: a venue. Every call returns the facts that it brought about."""
+
+    def restore(self, documents: Mapping[str, bytes]) -> None:
+        """Take back what `documents` once returned; called once, before anything else."""
+        ...
+
+    def documents(self) -> dict[str, bytes]:
+        """What changed and has to be durable together with the facts told so far."""
+        ...
+
+    def observe(self, message: Message) -> Iterable[object]:
+        """Learn of a message before the decider does."""
+        ...
+
+    def perform(self, request: object) -> Iterable[object]:
+        """Do what the decider asked for."""
+        ...
+
+    def cycle(self) -> Iterable[object]:
+        """Look at the world as a whole; called at the start and then once a second."""
+        ...
+
+
+@dataclass(frozen=True)
+class Service(Generic[S, P]):
+    """What makes one daemon: its state, its decision and how its outputs show in its metrics."""
+
+    name: str
+    state: type[S]
+    decide: Callable[[S, Received[Any], P], tuple[S, Sequence[object]]]
+    policy: P
+    outside: Outside | None = None
+    #: Whether the decision depends on the operator's switch, which is then read for each batch.
+    obeys_mode: bool = False
+    measure: Callable[[object], None] = lambda _output: None
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+class Runner(Generic[S, P]):
+    """Runs one service on one bus. `step` is one turn; `run` turns until told to stop."""
+
+    def __init__(
+        self,
+        service: Service[S, P],
+        bus: Bus,
+        *,
+        metrics: RunnerMetrics | None = None,
+        stop: threading.Event | None = None,
+        now: Callable[[], datetime] = _wall_clock,
+        cycle_s: float = 1.0,
+    ) -> None:
+        self.metrics = metrics or RunnerMetrics()
+        self.stop = stop or threading.Event()
+        self._service = service
+        self._bus = bus
+        self._session = Session(bus, service.name, metrics=self.metrics, stop=self.stop)
+        self._codec = StateCodec(service.state)
+        self._now = now
+        self._cycle_s = cycle_s
+        self._cycle_at = 0.0
+        self._mode = Mode.RUN
+        self._entry: Entry | None = None
+        self._batch = Commit()
+        self._outputs: list[object] = []
+        self._requests: list[object] = []
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def start(self) -> None:
+        """Take over: load the state, and look at the outside world as after a crash."""
+        documents = self._session.acquire()
+        self.state = self._committed = self._codec.load(documents)
+        if self._service.outside is not None:
+            self._service.outside.restore(documents)
+        self._cycle_at = 0.0
+
+    def run(self) -> None:
+        """Turn until `stop` is set; a batch in hand is finished first."""
+        try:
+            self.start()
+            while not self.stop.is_set():
+                try:
+                    self.step()
+                    self._session.housekeeping()
+                except BusDown:
+                    self._session.patiently(self._bus.mode)
+        except Stopped:
+            logger().warning("stopped_without_server")
+        except Exception:
+            logger().critical("crashed", entry=self._entry and self._entry.id, exc_info=True)
+            raise
+        finally:
+            self._bus.close()
+        logger().info("stopped")
+
+    def step(self, *, block_ms: int = BLOCK_MS) -> int:
+        """One turn: read a batch, decide it, commit it. Returns how many entries it had.
+
+        Raises:
+            BusDown: nothing could be read; nothing is in hand.
+        """
+        if self._service.outside is not None and time.monotonic() >= self._cycle_at:
+            self._look_outside(self._service.outside)
+        entries = self._bus.read(count=BATCH, block_ms=block_ms)
+        if not entries:
+            return 0
+        if self._service.obeys_mode:
+            self._mode = Mode.of(self._session.patiently(self._bus.mode))
+        started = time.perf_counter()
+        received_at = self._now()
+        for entry in entries:
+            self._entry = entry
+            self._take(entry, received_at)
+            self._batch.acknowledged.setdefault(entry.stream.key, []).append(entry.id)
+        self._entry = None
+        self.metrics.decide_seconds.observe(time.perf_counter() - started)
+        self._commit()
+        return len(entries)
+
+    def _look_outside(self, outside: Outside) -> None:
+        self._cycle_at = time.monotonic() + self._cycle_s
+        if self._service.obeys_mode:
+            self._mode = Mode.of(self._session.patiently(self._bus.mode))
+        received_at = self._now()
+        for fact in outside.cycle():
+            self._decide(fact, received_at)
+            self._settle(received_at)
+        self._commit()
+
+    def _take(self, entry: Entry, received_at: datetime) -> None:
+        if not entry.fields:
+            self._bury(entry, "trimmed", "the entry was removed before it was read", received_at)
+            return
+        if entry.deliveries > MAX_DELIVERIES:
+            self._bury(entry, "poison", f"failed {entry.deliveries - 1} times", received_at)
+            return
+        try:
+            message = decode(entry.stream.contract, entry.fields)
+        except BadMessage as bad:
+            if entry.stream.readers[0] == self._service.name:
+                self._bury(entry, bad.code, bad.detail, received_at)
+            else:
+                self._count(entry.stream, "unreadable")
+            return
+        self._count(entry.stream, "read")
+        if self._service.outside is not None:
+            for fact in self._service.outside.observe(message):
+                self._decide(fact, received_at)
+        self._decide(message, received_at)
+        self._settle(received_at)
+
+    def _decide(self, event: object, received_at: datetime) -> None:
+        received = Received(event, received_at, self._mode)
+        self.state, outputs = self._service.decide(self.state, received, self._service.policy)
+        for output in outputs:
+            if isinstance(output, Message):
+                stream = BY_NAME[output.stream_name]
+                self._batch.published.append(flat(stream, encode(output)))
+                self._outputs.append(output)
+            elif isinstance(output, Record):
+                self._batch.records[output.key] = output.fields
+                self._outputs.append(output)
+            elif isinstance(output, Note):
+                self._outputs.append(output)
+            elif isinstance(output, DeadLetter):
+                if self._entry is None:
+                    raise TypeError("a dead letter without a message")
+                self._bury(self._entry, output.code, output.detail, received_at)
+            else:
+                self._requests.append(output)
+
+    def _settle(self, received_at: datetime) -> None:
+        """Make the requests in hand, each after it is durable that we would, until none is left."""
+        outside = self._service.outside
+        while self._requests:
+            if outside is None:
+                raise TypeError(f"{self._service.name} cannot perform {self._requests[0]!r}")
+            self._commit()
+            requests, self._requests = self._requests, []
+            for request in requests:
+                for fact in outside.perform(request):
+                    self._decide(fact, received_at)
+
+    def _bury(self, entry: Entry, code: str, detail: str, at: datetime) -> None:
+        """Put a message aside whole, with the reason; the daemon goes on."""
+        letter: list[str | bytes] = [
+            "code", code, "detail", detail, "stream", entry.stream.name, "id", entry.id,
+            "group", self._service.name, "at", at.isoformat(timespec="milliseconds"),
+        ]  # fmt: skip
+        for name, value in entry.fields:
+            letter += (b"original:" + name, value)
+        self._batch.published.append((entry.stream.dead_key, letter))
+        self._count(entry.stream, "dead")
+        self.metrics.dead_letters.labels(entry.stream.name, code).inc()
+        fields = {"stream": entry.stream.name, "id": entry.id, "code": code, "detail": detail}
+        self._outputs.append(Note("dead_letter", fields, level="error"))
+
+    def _count(self, stream: Stream, outcome: str) -> None:
+        key = (stream.name, outcome)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def _commit(self) -> None:
+        """Commit what is in hand, then tell of it: nothing is logged that did not happen."""
+        documents = self._codec.changes(self._committed, self.state)
+        if self._service.outside is not None:
+            documents |= self._service.outside.documents()
+        self._batch.documents = documents
+        if self._batch:
+            self._session.commit(self._batch)
+        self._committed = self.state
+        self._batch = Commit()
+        for output in self._outputs:
+            self._tell(output)
+        self._outputs.clear()
+        for (stream, outcome), count in self._counts.items():
+            self.metrics.messages.labels(stream, outcome).inc(count)
+        self._counts.clear()
+
+    def _tell(self, output: object) -> None:
+        if isinstance(output, Note):
+            getattr(logger(), output.level)(output.event, **output.fields)
+        elif isinstance(output, Message):
+            self.metrics.published.labels(output.stream_name).inc()
+        self._service.measure(output)

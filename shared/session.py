@@ -1,0 +1,96 @@
+"""A daemon's standing on the bus: it waits for the server, takes over, and commits for certain.
+
+While the server is away a daemon says so, tries again with backoff and loses nothing: a commit is
+repeated until the bus knows whether it happened.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from shared.bus import Bus, BusDown, Commit, NotReady
+from shared.log import logger
+from shared.metrics import RunnerMetrics
+from shared.streams import BY_NAME, STREAMS, Stream
+
+BACKOFF_S = (0.1, 5.0)
+HOUSEKEEPING_S = 2.0
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The daemon was told to stop while it waited for the server."""
+
+
+class Session:
+    """One daemon's bus with patience. `stop` ends every wait."""
+
+    def __init__(
+        self, bus: Bus, daemon: str, *, metrics: RunnerMetrics, stop: threading.Event
+    ) -> None:
+        self.bus = bus
+        self.daemon = daemon
+        self.metrics = metrics
+        self.stop = stop
+        self._writes = [stream for stream in STREAMS if stream.writers[0] == daemon]
+        self._tidy_at = 0.0
+
+    def acquire(self) -> dict[str, bytes]:
+        """Wait for the server, become the owner of the daemon's state and return its documents."""
+        documents = self.patiently(self.bus.acquire)
+        logger().info("started", documents=len(documents))
+        return documents
+
+    def commit(self, commit: Commit) -> None:
+        """Commit, however often the server goes away meanwhile; it happens exactly once."""
+        started = time.perf_counter()
+        self.patiently(lambda: self.bus.commit(commit))
+        self.metrics.commit_seconds.observe(time.perf_counter() - started)
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """Make a call that is safe to repeat until the server answers it.
+
+        Raises:
+            Stopped: told to stop while the server was away.
+        """
+        delay_s, longest_s = BACKOFF_S
+        away = False
+        while True:
+            try:
+                answer = call()
+            except (BusDown, NotReady) as error:
+                self.metrics.bus_down.inc()
+                away = True
+                logger().warning(
+                    "server_unavailable", reason=str(error), retry_in_s=round(delay_s, 1)
+                )
+                if self.stop.wait(delay_s):
+                    raise Stopped(str(error)) from error
+                delay_s = min(delay_s * 2, longest_s)
+            else:
+                if away:
+                    logger().info("server_back")
+                return answer
+
+    def housekeeping(self) -> None:
+        """Now and then: trim the streams that this daemon answers for, and measure its backlog."""
+        now = time.monotonic()
+        if now < self._tidy_at:
+            return
+        self._tidy_at = now + HOUSEKEEPING_S
+        for stream in self._writes:
+            self.bus.trim(stream)
+        for row in self.bus.backlog():
+            if row.group == self.daemon:
+                stream = BY_NAME[row.stream]
+                self.metrics.pending.labels(stream.name).set(row.pending)
+                self.metrics.lag.labels(stream.name).set(row.lag or 0)
+
+
+def flat(stream: Stream, fields: list[tuple[str, str]]) -> tuple[str, list[str | bytes]]:
+    """A message's fields as `Commit.published` takes them."""
+    return stream.key, [part for pair in fields for part in pair]

@@ -1,0 +1,112 @@
+"""Every stream, key, consumer group and limit of the suite, each with its writers and readers.
+
+A consumer group has the name of the daemon that reads by it, and so has its one consumer: a
+daemon that comes back finds what it had not finished under the name it had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared.contracts import ApplyPlan, ApplyResult, MarketTick, TradeIntent
+
+PREFIX = "quantum"
+
+#: The operator's switch: RUN, EXITS_ONLY or HALT. Absent means RUN.
+MODE_KEY = f"{PREFIX}:mode"
+
+#: Messages read, decided and committed together; one commit of this size holds the server ~1 ms.
+BATCH = 100
+#: How long a read waits for something new before it looks at timers and signals again.
+BLOCK_MS = 200
+#: A message that was delivered this often without being finished goes to the dead letters.
+MAX_DELIVERIES = 5
+#: Entries that a stream of dead letters keeps.
+DEAD_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One stream. `kept` entries stay readable; nothing that a reader still needs is trimmed.
+
+    Every group reads every entry, so an entry that breaks the contract would be reported by each.
+    The first of `readers` is the one that writes its dead letter; the others count it and go on.
+    """
+
+    name: str
+    contract: Any
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    kept: int
+
+    @property
+    def key(self) -> str:
+        """The Redis key."""
+        return f"{PREFIX}:stream:{self.name}"
+
+    @property
+    def dead_key(self) -> str:
+        """The Redis key of its dead letters."""
+        return f"{self.key}.dead"
+
+
+MARKET_TICK = Stream(
+    "market.tick",
+    MarketTick,
+    writers=("market_feed",),
+    readers=("harvest_brain", "trading_bot", "apply_layer"),
+    kept=20_000,
+)
+TRADE_INTENT = Stream(
+    "trade.intent",
+    TradeIntent,
+    writers=("trading_bot", "harvest_brain"),
+    readers=("intent_bridge",),
+    kept=50_000,
+)
+APPLY_PLAN = Stream(
+    "apply.plan",
+    ApplyPlan,
+    writers=("intent_bridge", "exitbrain"),
+    readers=("apply_layer", "exitbrain", "intent_bridge"),
+    kept=50_000,
+)
+APPLY_RESULT = Stream(
+    "apply.result",
+    ApplyResult,
+    writers=("apply_layer",),
+    readers=("harvest_brain", "intent_bridge"),
+    kept=50_000,
+)
+
+STREAMS = (MARKET_TICK, TRADE_INTENT, APPLY_PLAN, APPLY_RESULT)
+BY_NAME = {stream.name: stream for stream in STREAMS}
+DAEMONS = (
+    "market_feed",
+    "trading_bot",
+    "intent_bridge",
+    "exitbrain",
+    "apply_layer",
+    "harvest_brain",
+)
+
+
+def inputs_of(daemon: str) -> tuple[Stream, ...]:
+    """The streams that a daemon reads: the trade streams first, prices last."""
+    return tuple(stream for stream in reversed(STREAMS) if daemon in stream.readers)
+
+
+def position_key(symbol: str) -> str:
+    """The position record of a symbol; written by apply_layer alone."""
+    return f"{PREFIX}:position:{symbol}"
+
+
+def harvest_key(symbol: str) -> str:
+    """The harvest record of a symbol; written by harvest_brain alone."""
+    return f"{PREFIX}:harvest:{symbol}"
+
+
+def state_key(daemon: str) -> str:
+    """A daemon's own state and its ownership record; nobody else reads it to decide."""
+    return f"{PREFIX}:state:{daemon}"

@@ -1,0 +1,26 @@
+"""Fixtures that the whole suite shares: one real server for each test process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from shared.server import LocalServer
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A server of this test process's own; a test that stops a server starts another for itself."""
+    folder = tmp_path_factory.mktemp("redis")
+    with LocalServer.start(folder, appendfsync="no") as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: LocalServer) -> str:
+    """The address of a server without data; the functions that were loaded into it remain."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
