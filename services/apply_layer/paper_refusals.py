@@ -51,7 +51,8 @@ TOO_MANY_CONDITIONAL_ORDERS = Refusal(-4045, "too_many_conditional_orders")
 CLIENT_ORDER_ID_OPEN = Refusal(-4116, "client_order_id_open")
 NOTIONAL_UNDER_MIN = Refusal(-4164, "notional_under_min")
 
-CLIENT_ORDER_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}", re.ASCII)
+# The venue keeps `autoclose-` for the orders that it forces, which are told apart by it.
+CLIENT_ORDER_ID = re.compile(r"(?!autoclose-)[.A-Z:/a-z0-9_-]{1,36}", re.ASCII)
 
 
 def refusal_before_acceptance(

@@ -15,7 +15,6 @@ from shared.contracts.apply_result import (
     RefusedResult,
     StopMovedResult,
 )
-from shared.contracts.fields import Regime
 from shared.contracts.market_tick import MarketTick
 from shared.contracts.message import Message
 from shared.contracts.trade_intent import (
@@ -46,7 +45,6 @@ __all__ = [
     "MoveStopPlan",
     "PositionResult",
     "RefusedResult",
-    "Regime",
     "SkipPlan",
     "StopMovedResult",
     "TradeIntent",

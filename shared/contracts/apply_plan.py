@@ -12,17 +12,18 @@ from shared.contracts.fields import (
     Flag,
     FundingRate,
     Id,
+    IntentId,
     Leverage,
     NonNegative,
     Number,
     Positive,
-    Regime,
     Symbol,
     Text,
     UnitInterval,
 )
 from shared.contracts.message import Message
 from shared.contracts.trade_intent import check_exit_sides
+from shared.formulas import Regime
 from shared.sides import Side
 
 PartialAction = Literal["PARTIAL_25", "PARTIAL_50", "PARTIAL_75"]
@@ -32,7 +33,7 @@ class _Plan(Message):
     stream_name: ClassVar[str] = "apply.plan"
 
     plan_id: Id
-    intent_id: Id
+    intent_id: IntentId
     symbol: Symbol
     side: Side
     reason: Text = ""

@@ -9,6 +9,7 @@ from pydantic import Discriminator
 from shared.contracts.fields import (
     Flag,
     Id,
+    IntentId,
     Leverage,
     NonNegative,
     Number,
@@ -32,10 +33,9 @@ class _Result(Message):
 
     stream_name: ClassVar[str] = "apply.result"
 
-
     result_id: Id
     plan_id: Id | None = None
-    intent_id: Id | None = None
+    intent_id: IntentId | None = None
     symbol: Symbol
     reason: Text = ""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -22,22 +21,13 @@ TIMESTAMP_PATTERN = (
 )
 SYMBOL_PATTERN = r"[A-Z0-9]{2,20}"
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
+#: Shorter, because other ids are made from an intent's.
+INTENT_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,55}"
 
 _NUMBER = re.compile(NUMBER_PATTERN)
 _INTEGER = re.compile(INTEGER_PATTERN)
 _TIMESTAMP = re.compile(TIMESTAMP_PATTERN)
 _MAX_DECIMALS = 18
-
-
-class Regime(StrEnum):
-    """The market regime that a producer of entries sees."""
-
-    RANGE = "RANGE"
-    NORMAL = "NORMAL"
-    UNKNOWN = "UNKNOWN"
-    TREND = "TREND"
-    BULL = "BULL"
-    BEAR = "BEAR"
 
 
 def parse_number(value: object) -> Decimal:
@@ -180,5 +170,6 @@ Timestamp = Annotated[
 ]
 Symbol = Annotated[str, Field(pattern=f"^{SYMBOL_PATTERN}$")]
 Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$")]
+IntentId = Annotated[str, Field(pattern=f"^{INTENT_ID_PATTERN}$")]
 Source = Annotated[str, Field(pattern="^[a-z][a-z0-9_.-]{0,31}$")]
 Text = Annotated[str, Field(max_length=512)]

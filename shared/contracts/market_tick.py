@@ -13,7 +13,6 @@ class MarketTick(Message):
 
     stream_name: ClassVar[str] = "market.tick"
 
-
     tick_id: Id
     symbol: Symbol
     mark_price: Positive

@@ -13,23 +13,24 @@ from shared.contracts.fields import (
     AlwaysTrue,
     FundingRate,
     Id,
+    IntentId,
     Leverage,
     NonNegative,
     Number,
     Positive,
-    Regime,
     Symbol,
     Text,
     UnitInterval,
 )
 from shared.contracts.message import Message
+from shared.formulas import Regime
 from shared.sides import Side
 
 
 class _Intent(Message):
     stream_name: ClassVar[str] = "trade.intent"
 
-    intent_id: Id
+    intent_id: IntentId
     symbol: Symbol
     side: Side
     reason: Text = ""

@@ -1,4 +1,4 @@
-"""Every refusal of the paper venue by its code: one row each, and nothing of the account changes."""
+"""Every refusal of the paper venue by its code: one row each, and the account is as it was."""
 
 from __future__ import annotations
 
@@ -98,6 +98,7 @@ REQUESTS = [
     (-4015, replace(ENTRY, client_order_id="two words")),
     (-4015, replace(ENTRY, client_order_id="entry\n")),
     (-4015, replace(ENTRY, client_order_id="entré")),
+    (-4015, replace(ENTRY, client_order_id="autoclose-RIVERUSDT-1")),
     (-4003, replace(ENTRY, qty=D(0))),
     (-4003, replace(ENTRY, qty=D(-1))),
     (-4003, replace(ENTRY, qty=D("NaN"))),
@@ -187,7 +188,7 @@ def test_margin_is_enough_at_the_last_cent_and_short_one_below_it() -> None:
 
 def test_leverage_that_leaves_no_room_before_liquidation_is_refused() -> None:
     tight = (LeverageBracket(D("Infinity"), 100, D("0.01")),)
-    policy = replace(POLICY, brackets={"RIVERUSDT": tight})
+    policy = replace(POLICY, brackets={"RIVERUSDT": tight}, slippage_bps=D(2))
     assert code_of(marked(), replace(ENTRY, leverage=100), policy) == -2019
     assert isinstance(place(marked(), policy, replace(ENTRY, leverage=99))[1][-1], OrderRejected)
     assert isinstance(place(marked(), policy, replace(ENTRY, leverage=90))[1][-1], OrderFilled)

@@ -1,0 +1,57 @@
+"""apply_layer: execute plans, keep every position protected, own the state of positions.
+
+Reads apply.plan (EXECUTE only), what the venue tells, and market.tick for the prices in the
+position record. Writes apply.result and `quantum:position:<SYMBOL>`, and asks the venue for
+orders, each of them journalled before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.apply_layer.facts import FACTS
+from services.apply_layer.plans import on_plan
+from services.apply_layer.protection import Looked, on_look
+from services.apply_layer.turn import Policy, State, Turn
+from shared.contracts import EntryPlan, ExitPlan, MarketTick, MoveStopPlan
+from shared.decisions import Received
+
+
+def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State, Sequence[object]]:
+    """Decide one event: a plan, a fact of the venue, a look at it, or a price."""
+    event = received.event
+    if isinstance(event, MarketTick):
+        return _price(state, received, event, policy)
+    turn = Turn(state, policy, received.received_at, received.mode)
+    match event:
+        case EntryPlan() | ExitPlan() | MoveStopPlan() as plan:
+            on_plan(turn, plan)
+        case Looked() as looked:
+            on_look(turn, looked)
+        case _ if type(event) in FACTS:
+            FACTS[type(event)](turn, event)
+    return turn.state, turn.outputs
+
+
+def _price(
+    state: State, received: Received[Any], tick: MarketTick, policy: Policy
+) -> tuple[State, Sequence[object]]:
+    """Show the price in the position's record, as often as people can read it."""
+    position = state.positions.get(tick.symbol)
+    if position is None or tick.timestamp <= position.updated_at:
+        return state, ()
+    turn = Turn(state, policy, received.received_at, received.mode)
+    shown = position.shown_at
+    if shown is not None and (received.received_at - shown).total_seconds() < policy.price_every_s:
+        return state, ()
+    turn.keep(
+        replace(
+            position,
+            current_price=tick.mark_price,
+            updated_at=tick.timestamp,
+            shown_at=received.received_at,
+        )
+    )
+    return turn.state, turn.outputs

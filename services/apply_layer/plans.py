@@ -1,0 +1,240 @@
+"""What apply_layer does about a plan: each is refused with a code or becomes journalled orders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+
+from services.apply_layer.exchange import OrderType, PlaceOrder
+from services.apply_layer.journal import EntryTerms, Leg, Sent, client_order_id
+from services.apply_layer.positions import Position
+from services.apply_layer.turn import SEEN_KEPT, PlanSeen, Turn
+from shared.contracts import EntryPlan, ExitPlan, MoveStopPlan, encode
+from shared.decisions import DeadLetter, Mode
+from shared.formulas import (
+    DEFAULT_LADDER,
+    ceil_to_step,
+    floor_to_step,
+    is_tighter,
+    target_qty,
+)
+from shared.sides import PositionSide
+
+Plan = EntryPlan | ExitPlan | MoveStopPlan
+_SHARES = {rung.name: rung.share for rung in DEFAULT_LADDER}
+
+
+def on_plan(turn: Turn, plan: Plan) -> None:
+    """Decide one plan, once: the same plan again changes nothing."""
+    if plan.symbol not in turn.state.rules:
+        detail = f"the venue does not list {plan.symbol}"
+        turn.outputs.append(DeadLetter("symbol_not_listed", detail))
+        return
+    words = "\0".join(f"{k}={v}" for k, v in encode(plan) if k != "produced_at")
+    mark = PlanSeen(plan.plan_id, hashlib.sha256(words.encode()).hexdigest()[:16])
+    seen = turn.state.seen.get(plan.symbol, ())
+    for earlier in seen:
+        if earlier == mark:
+            turn.note("repeated_plan", plan_id=plan.plan_id)
+            return
+        if earlier.plan_id == mark.plan_id:
+            detail = f"{plan.plan_id} was decided before with other content"
+            turn.outputs.append(DeadLetter("id_conflict", detail))
+            return
+    kept = (*seen, mark)[-SEEN_KEPT:]
+    turn.state = replace(turn.state, seen={**turn.state.seen, plan.symbol: kept})
+    if turn.mode is Mode.HALT:
+        _refuse(turn, plan, "mode_halt", "the mode is HALT: no order is sent")
+    elif isinstance(plan, EntryPlan):
+        _enter(turn, plan)
+    else:
+        _leave(turn, plan)
+
+
+def _refuse(turn: Turn, plan: Plan, code: str, reason: str, status: str = "REJECTED") -> None:
+    turn.refused(
+        symbol=plan.symbol,
+        plan_id=plan.plan_id,
+        intent_id=plan.intent_id,
+        side=plan.side,
+        reduce_only=plan.reduceOnly,
+        at=plan.timestamp,
+        code=code,
+        reason=reason,
+        status=status,
+    )
+
+
+def _enter(turn: Turn, plan: EntryPlan) -> None:
+    age_s = (turn.now - plan.produced_at).total_seconds()
+    rules = turn.state.rules[plan.symbol]
+    if turn.mode is not Mode.RUN:
+        _refuse(turn, plan, "mode_exits_only", f"the mode is {turn.mode}")
+    elif age_s > turn.policy.max_intent_age_s:
+        _refuse(turn, plan, "stale_plan", f"it is {age_s:.1f} s old", status="EXPIRED")
+    elif plan.symbol in turn.state.positions:
+        _refuse(turn, plan, "position_exists", "there is one position a symbol")
+    elif any(turn.orders_of(plan.symbol, Leg.ENTRY)):
+        _refuse(turn, plan, "entry_in_flight", "an entry in this symbol has no outcome yet")
+    elif plan.leverage > rules.max_leverage:
+        _refuse(turn, plan, "leverage_out_of_bracket", f"at most {rules.max_leverage}")
+    else:
+        request = PlaceOrder(
+            client_order_id=client_order_id(plan.plan_id, Leg.ENTRY, 1),
+            symbol=plan.symbol,
+            side=plan.side,
+            type=OrderType.MARKET,
+            qty=plan.qty,
+            reduce_only=False,
+            at=plan.timestamp,
+            leverage=plan.leverage,
+        )
+        targets = (plan.take_profit, plan.take_profit_2, plan.take_profit_3)
+        turn.send(
+            Sent(
+                request=request,
+                leg=Leg.ENTRY,
+                action=plan.action,
+                plan_id=plan.plan_id,
+                intent_id=plan.intent_id,
+                produced_at=plan.produced_at,
+                terms=EntryTerms(plan.stop_loss, targets),
+            )
+        )
+
+
+def _leave(turn: Turn, plan: ExitPlan | MoveStopPlan) -> None:
+    position = turn.state.positions.get(plan.symbol)
+    if position is None or position.position_id != plan.position_id:
+        _refuse(turn, plan, "no_such_position", f"{plan.position_id} is not open")
+    elif plan.side is not position.side.exit:
+        _refuse(turn, plan, "wrong_side", f"a {position.side} is reduced by {position.side.exit}")
+    elif isinstance(plan, MoveStopPlan):
+        _move_stop(turn, plan, position)
+    elif any(turn.orders_of(plan.symbol, Leg.EXIT, Leg.FLATTEN)):
+        _refuse(turn, plan, "exit_in_flight", "an exit of this position has no outcome yet")
+    else:
+        _reduce(turn, plan, position)
+
+
+def _reduce(turn: Turn, plan: ExitPlan, position: Position) -> None:
+    """Close what the plan asks for, never more than its rung has left, in slices that fit."""
+    rules = turn.state.rules[plan.symbol]
+    qty = position.qty
+    if plan.action in _SHARES:
+        rung_target = target_qty(_SHARES[plan.action], position.initial_qty, rules.lot_step)
+        qty = min(plan.qty, qty, rung_target - position.harvested_qty)
+        qty = floor_to_step(max(qty, Decimal(0)), rules.lot_step)
+    if qty <= 0:
+        reason = f"{position.harvested_qty} of {position.initial_qty} is harvested already"
+        _refuse(turn, plan, "already_harvested", reason)
+        return
+    for number, part in enumerate(slices(qty, rules.max_qty), start=1):
+        request = PlaceOrder(
+            client_order_id=client_order_id(plan.plan_id, Leg.EXIT, number),
+            symbol=plan.symbol,
+            side=plan.side,
+            type=OrderType.MARKET,
+            qty=part,
+            reduce_only=True,
+            at=plan.timestamp,
+            leverage=position.leverage,
+        )
+        turn.send(
+            Sent(
+                request=request,
+                leg=Leg.EXIT,
+                action=plan.action,
+                plan_id=plan.plan_id,
+                intent_id=plan.intent_id,
+                produced_at=plan.produced_at,
+            )
+        )
+
+
+def slices(qty: Decimal, max_qty: Decimal) -> Iterator[Decimal]:
+    """Cut a quantity into orders that the venue takes."""
+    while qty > 0:
+        part = min(qty, max_qty)
+        yield part
+        qty -= part
+
+
+def _move_stop(turn: Turn, plan: MoveStopPlan, position: Position) -> None:
+    """Place the new stop; the old one is withdrawn once the new one stands."""
+    tick = turn.state.rules[plan.symbol].tick_size
+    # Rounded away from the mark: a tick less tight, never a tick past what was asked for.
+    onto_tick = floor_to_step if position.side is PositionSide.LONG else ceil_to_step
+    stop_loss = onto_tick(plan.stop_loss, tick)
+    current = position.stop_loss or position.wanted_stop
+    if not is_tighter(position.side, stop_loss, current):
+        _refuse(turn, plan, "stop_not_tighter", f"it stands at {current}")
+    elif any(sent for sent in turn.orders_of(plan.symbol, Leg.STOP) if not sent.accepted):
+        _refuse(turn, plan, "stop_in_flight", "a stop of this position has no outcome yet")
+    else:
+        send_stop(turn, position, stop_loss, plan=plan)
+
+
+def send_stop(
+    turn: Turn, position: Position, stop_loss: Decimal, *, plan: MoveStopPlan | None = None
+) -> None:
+    """Journal and place a stop for the whole position, for a plan or to protect what is naked."""
+    number = position.protective_orders + 1
+    turn.keep(replace(position, protective_orders=number))
+    plan_id = plan.plan_id if plan else position.plan_id
+    request = PlaceOrder(
+        client_order_id=client_order_id(plan_id, Leg.STOP, number),
+        symbol=position.symbol,
+        side=position.side.exit,
+        type=OrderType.STOP_MARKET,
+        qty=position.qty,
+        reduce_only=True,
+        at=plan.timestamp if plan else position.updated_at,
+        trigger_price=stop_loss,
+        leverage=position.leverage,
+    )
+    turn.send(
+        Sent(
+            request=request,
+            leg=Leg.STOP,
+            action="MOVE_STOP" if plan else "PROTECT",
+            plan_id=plan_id,
+            intent_id=plan.intent_id if plan else position.intent_id,
+            produced_at=plan.produced_at if plan else turn.now,
+        )
+    )
+
+
+def flatten(turn: Turn, position: Position, reason: str) -> None:
+    """Close a position that cannot have a stop, at the market, now."""
+    if any(turn.orders_of(position.symbol, Leg.FLATTEN)):
+        return
+    turn.note(
+        "flatten", "error", symbol=position.symbol, position_id=position.position_id, reason=reason
+    )
+    rules = turn.state.rules[position.symbol]
+    for part in slices(position.qty, rules.max_qty):
+        number = turn.state.positions[position.symbol].protective_orders + 1
+        turn.keep(replace(turn.state.positions[position.symbol], protective_orders=number))
+        request = PlaceOrder(
+            client_order_id=client_order_id(position.plan_id, Leg.FLATTEN, number),
+            symbol=position.symbol,
+            side=position.side.exit,
+            type=OrderType.MARKET,
+            qty=part,
+            reduce_only=True,
+            at=position.updated_at,
+            leverage=position.leverage,
+        )
+        turn.send(
+            Sent(
+                request=request,
+                leg=Leg.FLATTEN,
+                action="FLATTEN",
+                plan_id=position.plan_id,
+                intent_id=position.intent_id,
+                produced_at=turn.now,
+            )
+        )

@@ -1,0 +1,219 @@
+"""Protection as a level: what the venue holds is compared with what must be, again and again.
+
+At every start and every cycle: each position has one live stop that covers it, what is flat has no
+order left, a position of somebody else is adopted, and an order that was journalled but never
+reached the venue is sent, unless it is too old by now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from services.apply_layer.exchange import (
+    CancelOrder,
+    OpenOrder,
+    OrderType,
+    PlaceOrder,
+    VenuePosition,
+    VenueSnapshot,
+)
+from services.apply_layer.facts import withdraw
+from services.apply_layer.journal import Leg, Sent
+from services.apply_layer.plans import flatten, send_stop
+from services.apply_layer.positions import Position, exposed, protected
+from services.apply_layer.turn import Turn
+from shared.formulas import ceil_to_step, floor_to_step, risk_per_unit
+from shared.sides import PositionSide
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The venue as it stands. `starting` is True once, when the daemon has just begun."""
+
+    snapshot: VenueSnapshot
+    starting: bool = False
+
+
+def on_look(turn: Turn, looked: Looked) -> None:
+    """Bring the venue and the records together, and every position under a stop."""
+    snapshot = looked.snapshot
+    _learn_rules(turn, looked)
+    for venue_position in snapshot.positions:
+        if venue_position.symbol not in turn.state.positions:
+            _adopt(turn, venue_position, snapshot)
+    held = {position.symbol: position for position in snapshot.positions}
+    for position in tuple(turn.state.positions.values()):
+        if not _in_flight(turn, position.symbol):
+            _reconcile(turn, position, held.get(position.symbol), snapshot)
+    _send_what_never_left(turn, snapshot)
+    for position in tuple(turn.state.positions.values()):
+        _protect(turn, position, snapshot)
+    _tidy(turn, snapshot)
+
+
+def _learn_rules(turn: Turn, looked: Looked) -> None:
+    for rules in looked.snapshot.rules:
+        if looked.starting or turn.state.rules.get(rules.symbol) != rules:
+            known = {**turn.state.rules, rules.symbol: rules}
+            turn.state = replace(turn.state, rules=known)
+            turn.stated("POSITION", rules.symbol, looked.snapshot.at)
+
+
+def _in_flight(turn: Turn, symbol: str) -> bool:
+    """Whether an order may be about to change the position."""
+    return any(turn.orders_of(symbol, Leg.ENTRY, Leg.EXIT, Leg.FLATTEN))
+
+
+def _live_stops(position: Position, snapshot: VenueSnapshot) -> list[OpenOrder]:
+    return [
+        order
+        for order in snapshot.open_orders
+        if order.symbol == position.symbol
+        and order.type is OrderType.STOP_MARKET
+        and order.reduce_only
+        and order.side is position.side.exit
+        and order.qty >= position.qty
+    ]
+
+
+def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
+    """Take over a position that the suite did not open: its own stop if it has one, 2 % if not."""
+    if _in_flight(turn, found.symbol):
+        return
+    if not turn.policy.adopt:
+        turn.note("left_alone", "warning", symbol=found.symbol, qty=found.qty)
+        return
+    opened_ms = int(found.opened_at.timestamp() * 1000)
+    position_id = f"{found.symbol}-{opened_ms}"
+    sign = found.side.sign
+    default = found.entry_price - sign * risk_per_unit(found.entry_price, None)
+    position = Position(
+        position_id=position_id,
+        plan_id=f"adopted.{position_id}",
+        intent_id=None,
+        symbol=found.symbol,
+        side=found.side,
+        qty=found.qty,
+        initial_qty=found.qty,
+        entry_price=found.entry_price,
+        leverage=found.leverage,
+        opened_at=found.opened_at,
+        updated_at=snapshot.at,
+        current_price=found.mark_price,
+        initial_stop=None,
+        wanted_stop=default,
+        unprotected_since=turn.now,
+    )
+    stops = _live_stops(position, snapshot)
+    if stops:
+        position = _with_its_stop(turn, position, stops[0])
+    else:
+        position = replace(position, wanted_stop=_beyond_the_mark(turn, position, default))
+    turn.keep(position)
+    turn.stated("ADOPTED", found.symbol, snapshot.at)
+    turn.note(
+        "adopted", symbol=found.symbol, side=found.side, qty=found.qty,
+        entry_price=found.entry_price, stop_loss=position.stop_loss, position_id=position_id,
+    )  # fmt: skip
+
+
+def _with_its_stop(turn: Turn, position: Position, stop: OpenOrder) -> Position:
+    """Keep a stop that stands; it tells the initial risk if it stands on the losing side."""
+    trigger = stop.trigger_price or position.wanted_stop
+    request = PlaceOrder(
+        client_order_id=stop.client_order_id,
+        symbol=stop.symbol,
+        side=stop.side,
+        type=stop.type,
+        qty=stop.qty,
+        reduce_only=True,
+        at=position.updated_at,
+        trigger_price=trigger,
+        leverage=position.leverage,
+    )
+    turn.journal(
+        Sent(
+            request, Leg.STOP, "ADOPTED", position.plan_id, None, turn.now,
+            accepted=True, order_id=stop.order_id,
+        )
+    )  # fmt: skip
+    losing_side = position.side.sign * (position.entry_price - trigger) > 0
+    position = protected(position, stop.client_order_id, trigger, turn.now)
+    return replace(position, initial_stop=trigger if losing_side else None)
+
+
+def _beyond_the_mark(turn: Turn, position: Position, stop: Decimal) -> Decimal:
+    """The stop on the tick, and where the mark has passed it, as far beyond the mark instead."""
+    sign = position.side.sign
+    if sign * (position.current_price - stop) <= 0:
+        stop = position.current_price - sign * risk_per_unit(position.current_price, None)
+    onto_tick = floor_to_step if position.side is PositionSide.LONG else ceil_to_step
+    return onto_tick(stop, turn.state.rules[position.symbol].tick_size)
+
+
+def _reconcile(
+    turn: Turn, position: Position, found: VenuePosition | None, snapshot: VenueSnapshot
+) -> None:
+    """Where somebody else changed a position, the venue is right; Q0 stays what it was."""
+    qty = found.qty if found is not None and found.side is position.side else Decimal(0)
+    if qty == position.qty:
+        return
+    turn.note(
+        "changed_elsewhere", "warning", symbol=position.symbol, was=position.qty, is_now=qty,
+        position_id=position.position_id,
+    )  # fmt: skip
+    turn.keep(replace(position, qty=qty, updated_at=snapshot.at))
+    turn.stated("POSITION", position.symbol, snapshot.at, reason="changed elsewhere")
+
+
+def _send_what_never_left(turn: Turn, snapshot: VenueSnapshot) -> None:
+    """A crash may fall between the journal and the venue; what the venue lacks is sent now."""
+    standing = {order.client_order_id for order in snapshot.open_orders}
+    for sent in tuple(turn.state.orders.values()):
+        if sent.accepted or sent.request.client_order_id in standing:
+            continue
+        age_s = (turn.now - sent.produced_at).total_seconds()
+        if sent.leg is Leg.ENTRY and age_s > turn.policy.max_intent_age_s:
+            turn.forget(sent.request.client_order_id)
+            turn.refused(
+                symbol=sent.request.symbol, plan_id=sent.plan_id, intent_id=sent.intent_id,
+                side=sent.request.side, reduce_only=False, at=snapshot.at, code="stale_plan",
+                reason="it never reached the venue", status="EXPIRED",
+            )  # fmt: skip
+        else:
+            turn.note("sent_again", plan_id=sent.plan_id, leg=sent.leg.name)
+            turn.outputs.append(sent.request)
+
+
+def _protect(turn: Turn, position: Position, snapshot: VenueSnapshot) -> None:
+    """One live stop for all of it, or a new one, or, past the limit, no position."""
+    live = {order.client_order_id for order in _live_stops(position, snapshot)}
+    waiting = [sent for sent in turn.orders_of(position.symbol, Leg.STOP) if not sent.accepted]
+    if position.stop_order in live:
+        return
+    naked = exposed(position, turn.now)
+    turn.keep(naked)
+    since = naked.unprotected_since or turn.now
+    if (turn.now - since).total_seconds() > turn.policy.naked_limit_s:
+        flatten(turn, naked, "no stop could be placed")
+    elif not waiting:
+        turn.note("stop_missing", "error", symbol=position.symbol, position_id=position.position_id)
+        send_stop(turn, naked, naked.wanted_stop)
+
+
+def _tidy(turn: Turn, snapshot: VenueSnapshot) -> None:
+    """Withdraw what protects nothing: orders of ours in a flat symbol, and stops too many."""
+    for order in snapshot.open_orders:
+        sent = turn.state.orders.get(order.client_order_id)
+        position = turn.state.positions.get(order.symbol)
+        if position is None and sent is not None and sent.leg in (Leg.STOP, Leg.TARGET):
+            withdraw(turn, sent)
+        elif (
+            position is not None
+            and order.type is OrderType.STOP_MARKET
+            and order.reduce_only
+            and position.stop_order is not None
+            and order.client_order_id != position.stop_order
+        ):
+            turn.outputs.append(CancelOrder(order.client_order_id, order.symbol, snapshot.at))

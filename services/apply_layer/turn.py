@@ -1,0 +1,209 @@
+"""apply_layer's state, and one decision in the making: what it changes and what it puts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from services.apply_layer.exchange import OrderFilled, SymbolRules
+from services.apply_layer.journal import Leg, Sent
+from services.apply_layer.positions import Position, position_block, position_record
+from shared.contracts import (
+    FillResult,
+    PositionResult,
+    RefusedResult,
+    StopMovedResult,
+)
+from shared.decisions import Mode, Note
+from shared.sides import Side
+
+SEEN_KEPT = 256
+
+
+class TakeProfitMode(StrEnum):
+    """Who takes the profit. HARVEST: the ladder. BRACKET: one target. SCHEME: three targets."""
+
+    HARVEST = "harvest"
+    BRACKET = "bracket"
+    SCHEME = "scheme"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Times in seconds of wall clock. `adopt=False` leaves positions of others alone."""
+
+    max_intent_age_s: Decimal = Decimal(30)
+    naked_limit_s: Decimal = Decimal(2)
+    price_every_s: Decimal = Decimal(1)
+    adopt: bool = True
+    take_profit_mode: TakeProfitMode = TakeProfitMode.HARVEST
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSeen:
+    """A plan that was decided before, by name and content."""
+
+    plan_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Positions, plans and rules by symbol; orders without a final outcome by client order id."""
+
+    positions: Mapping[str, Position] = field(default_factory=dict)
+    orders: Mapping[str, Sent] = field(default_factory=dict)
+    seen: Mapping[str, tuple[PlanSeen, ...]] = field(default_factory=dict)
+    rules: Mapping[str, SymbolRules] = field(default_factory=dict)
+
+
+class Turn:
+    """One call of `decide`: it starts from a state and collects what follows from the event."""
+
+    def __init__(self, state: State, policy: Policy, now: datetime, mode: Mode) -> None:
+        self.state = state
+        self.policy = policy
+        self.now = now
+        self.mode = mode
+        self.outputs: list[object] = []
+
+    def orders_of(self, symbol: str, *legs: Leg) -> Iterator[Sent]:
+        """Orders of a symbol without a final outcome, of the given legs or of all."""
+        for sent in tuple(self.state.orders.values()):
+            if sent.request.symbol == symbol and (not legs or sent.leg in legs):
+                yield sent
+
+    def keep(self, position: Position) -> None:
+        """Store a position and its record; one with nothing left is gone."""
+        others = {s: p for s, p in self.state.positions.items() if s != position.symbol}
+        if position.qty:
+            others[position.symbol] = position
+        self.state = replace(self.state, positions=others)
+        self.outputs.append(position_record(position))
+
+    def send(self, sent: Sent) -> None:
+        """Write an order into the journal and ask the venue for it."""
+        self.journal(sent)
+        self.outputs.append(sent.request)
+
+    def journal(self, sent: Sent) -> None:
+        """Write an order into the journal."""
+        orders = {**self.state.orders, sent.request.client_order_id: sent}
+        self.state = replace(self.state, orders=orders)
+
+    def forget(self, client_order_id: str) -> None:
+        """Remove an order that has its final outcome."""
+        orders = {k: v for k, v in self.state.orders.items() if k != client_order_id}
+        self.state = replace(self.state, orders=orders)
+
+    def note(self, event: str, level: Any = "info", **fields: object) -> None:
+        """Tell the log, once this decision is committed."""
+        self.outputs.append(Note(event, fields, level))
+
+    def filled(self, fill: OrderFilled, status: Any, position: Position, sent: Sent | None) -> None:
+        """Publish a trade."""
+        result = FillResult(
+            **self._head(f"fill.{fill.trade_id}", fill.at, sent),
+            **position_block(position, self.state.rules[fill.symbol]),
+            status=status,
+            side=fill.side,
+            reduceOnly=fill.reduce_only,
+            order_id=fill.order_id,
+            client_order_id=fill.client_order_id,
+            filled_qty=fill.qty,
+            avg_price=fill.price,
+            fee=fill.fee,
+            realized_pnl=fill.realized_pnl,
+            reason=sent.action if sent else "",
+        )
+        self.outputs.append(result)
+        self.note(
+            "fill",
+            symbol=fill.symbol,
+            status=status,
+            side=fill.side,
+            qty=fill.qty,
+            price=fill.price,
+            realized_pnl=fill.realized_pnl,
+            remaining=position.qty,
+            position_id=position.position_id,
+            plan_id=result.plan_id,
+        )
+
+    def stop_moved(self, position: Position, sent: Sent, at: datetime) -> None:
+        """Publish that the stop stands."""
+        self.outputs.append(
+            StopMovedResult(
+                **self._head(f"stop.{sent.request.client_order_id}", at, sent),
+                **position_block(position, self.state.rules[position.symbol]),
+                status="STOP_MOVED",
+                order_id=sent.order_id,
+                client_order_id=sent.request.client_order_id,
+            )
+        )
+        self.note(
+            "stop",
+            symbol=position.symbol,
+            stop_loss=position.stop_loss,
+            position_id=position.position_id,
+            plan_id=sent.plan_id,
+        )
+
+    def stated(self, status: Any, symbol: str, at: datetime, reason: str = "") -> None:
+        """Publish a position that was adopted, or how a symbol stands."""
+        position = self.state.positions.get(symbol)
+        name = f"{status.lower()}.{symbol}.{int(self.now.timestamp() * 1000)}"
+        self.outputs.append(
+            PositionResult(
+                **self._head(name, at, None),
+                **position_block(position, self.state.rules[symbol]),
+                status=status,
+                reason=reason,
+            )
+        )
+
+    def refused(
+        self,
+        *,
+        symbol: str,
+        plan_id: str,
+        intent_id: str | None,
+        side: Side,
+        reduce_only: bool,
+        at: datetime,
+        code: str,
+        reason: str,
+        status: Any = "REJECTED",
+    ) -> None:
+        """Publish that a plan came to nothing."""
+        head = self._head(f"refused.{plan_id}"[:64], at, None)
+        rules = self.state.rules[symbol]
+        self.outputs.append(
+            RefusedResult(
+                **(head | {"plan_id": plan_id, "intent_id": intent_id}),
+                **position_block(self.state.positions.get(symbol), rules),
+                status=status,
+                side=side,
+                reduceOnly=reduce_only,
+                error_code=code,
+                reason=reason[:512],
+            )
+        )
+        self.note(
+            "refused", "warning", symbol=symbol, status=status, code=code, reason=reason,
+            plan_id=plan_id, intent_id=intent_id,
+        )  # fmt: skip
+
+    def _head(self, result_id: str, at: datetime, sent: Sent | None) -> dict[str, Any]:
+        return {
+            "result_id": result_id,
+            "timestamp": at,
+            "produced_at": self.now,
+            "source": "apply_layer",
+            "plan_id": sent.plan_id if sent else None,
+            "intent_id": sent.intent_id if sent else None,
+        }

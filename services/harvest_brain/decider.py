@@ -1,0 +1,326 @@
+"""harvest_brain: take the profit. R, the ladder, the profit lock and the kill score.
+
+Reads market.tick and apply.result. Writes trade.intent (reduce-only) and
+`quantum:harvest:<SYMBOL>`. At each price, in this order: the kill score, the ladder, the lock.
+A refused exit is asked again under a new name, with backoff, for as long as it is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from services.harvest_brain.positions import Asked, Held, Policy, opened, updated
+from services.harvest_brain.report import View, harvest_record
+from shared.contracts import (
+    ApplyResult,
+    FillResult,
+    FullCloseIntent,
+    HarvestIntent,
+    MarketTick,
+    MoveStopIntent,
+    PositionResult,
+    RefusedResult,
+    StopMovedResult,
+)
+from shared.decisions import Note, Received, Record
+from shared.formulas import (
+    MarketState,
+    harvest,
+    kill_parts,
+    locked_stop,
+    observe_close,
+    observe_regime,
+    ratcheted_stop,
+)
+from shared.streams import harvest_key
+
+_NEUTRAL_TS = 0.3
+_SHOWN = Decimal("0.0001")
+_FULL_CLOSE = "FULL_CLOSE_PROPOSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The last mark price of a symbol; its minute closes when the next one begins."""
+
+    mark_price: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All by symbol."""
+
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    markets: Mapping[str, MarketState] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)
+
+
+def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State, Sequence[object]]:
+    """Decide one event: a price, or what apply_layer says became of a plan."""
+    match received.event:
+        case MarketTick() as tick:
+            state, fresh = _observe(state, tick)
+            if not fresh or tick.symbol not in state.held:
+                return state, ()
+            return _evaluate(state, tick.symbol, tick.timestamp, received, policy)
+        case FillResult() | RefusedResult() | StopMovedResult() | PositionResult() as result:
+            return _learn(state, result, received, policy)
+        case _:
+            return state, ()
+
+
+def _observe(state: State, tick: MarketTick) -> tuple[State, bool]:
+    """Take over a price; when it begins a new minute, the one before it is a close."""
+    symbol, before = tick.symbol, state.prices.get(tick.symbol)
+    if before is not None and tick.timestamp <= before.at:
+        return state, False
+    prices = {**state.prices, symbol: Price(tick.mark_price, tick.timestamp)}
+    if before is None or _minute(tick.timestamp) == _minute(before.at):
+        return State(prices, state.markets, state.held), True
+    market = observe_close(state.markets.get(symbol, MarketState()), before.mark_price)
+    held = state.held.get(symbol)
+    positions = state.held
+    if held is not None:
+        watched = replace(held, watch=observe_regime(held.watch, market, held.side))
+        positions = {**state.held, symbol: watched}
+    return State(prices, {**state.markets, symbol: market}, positions), True
+
+
+def _minute(at: datetime) -> tuple[int, int]:
+    return at.toordinal(), at.hour * 60 + at.minute
+
+
+def _learn(
+    state: State, result: ApplyResult, received: Received[Any], policy: Policy
+) -> tuple[State, Sequence[object]]:
+    """Take over the position that a result states, and settle what was asked for."""
+    symbol = result.symbol
+    before = state.held.get(symbol)
+    if not result.position_qty:
+        if before is None:
+            return state, ()
+        others = {name: held for name, held in state.held.items() if name != symbol}
+        story = {"symbol": symbol, "position_id": before.position_id, "r_max": _short(before.r_max)}
+        return replace(state, held=others), [
+            Record(harvest_key(symbol), None),
+            Note("ended", story),
+        ]
+    outputs: list[object] = []
+    own = policy.of(symbol)
+    if before is None or before.position_id != result.position_id:
+        held = opened(result, own)
+        outputs.append(_tell_of_plan(held))
+    else:
+        held = _settle(updated(before, result, own), result, own, outputs)
+    state = replace(state, held={**state.held, symbol: held})
+    price = state.prices.get(symbol)
+    if price is None:
+        return state, outputs
+    state, more = _evaluate(state, symbol, max(price.at, result.timestamp), received, policy)
+    return state, [*outputs, *more]
+
+
+def _tell_of_plan(held: Held) -> Note:
+    """Say from the start how the position will be harvested, and which rungs are too small."""
+    merged = [planned.rung.name for planned in held.plan if planned.merged]
+    return Note(
+        "watching",
+        {
+            "symbol": held.symbol,
+            "position_id": held.position_id,
+            "risk_per_unit": held.risk_per_unit,
+            "rungs": {p.rung.name: str(p.target_qty) for p in held.plan if not p.merged},
+            "merged_because_too_small": merged,
+        },
+        level="warning" if merged else "info",
+    )
+
+
+def _settle(held: Held, result: ApplyResult, policy: Policy, outputs: list[object]) -> Held:
+    """Match a result with what was asked; a refusal sets the time of the next attempt."""
+    if result.intent_id is None:
+        return held
+    if held.stop_asked is not None and held.stop_asked.intent_id == result.intent_id:
+        held = replace(held, stop_asked=None)
+    elif held.exit_asked is None or held.exit_asked.intent_id != result.intent_id or result.status == "PARTIALLY_FILLED":
+        return held
+    else:
+        held = replace(held, exit_asked=None)
+    if not isinstance(result, RefusedResult):
+        return replace(held, refusals=0, retry_at=None)
+    delay_s = min(policy.retry_first_s * 2**held.refusals, policy.retry_longest_s)
+    outputs.append(
+        Note(
+            "exit_refused",
+            {"symbol": held.symbol, "intent_id": result.intent_id, "code": result.error_code,
+             "reason": result.reason, "retry_in_s": delay_s},
+            level="error",
+        )
+    )  # fmt: skip
+    return replace(
+        held,
+        refusals=min(held.refusals + 1, 10),
+        retry_at=result.timestamp + timedelta(seconds=float(delay_s)),
+    )
+
+
+def _evaluate(
+    state: State, symbol: str, at: datetime, received: Received[Any], policy: Policy
+) -> tuple[State, Sequence[object]]:
+    """Look at one position once: kill score, ladder, lock; and show what was seen."""
+    own, held, price = policy.of(symbol), state.held[symbol], state.prices[symbol]
+    market = state.markets.get(symbol, MarketState())
+    r = held.r_net(price.mark_price, own.cost_bps)
+    ts = market.ts
+    parts = kill_parts(
+        regime_flip=held.watch.flipped,
+        sigma_ratio=market.sigma_ratio,
+        ts_aligned=_NEUTRAL_TS if ts is None else held.side.sign * ts,
+        age_s=max((at - held.opened_at).total_seconds(), 0.0),
+    )
+    if r > held.r_max:
+        held = replace(held, r_max=r)
+    held = _give_up_waiting(held, received.received_at, own)
+    view = View(held, price.mark_price, at, received.received_at, r, parts, own)
+    held, outputs = _act(view)
+    shown = held.shown_at
+    if (
+        outputs
+        or shown is None
+        or ((received.received_at - shown).total_seconds() >= own.show_every_s)
+    ):
+        held = replace(held, shown_at=received.received_at)
+        outputs.append(harvest_record(replace(view, held=held)))
+    if held is state.held[symbol]:
+        return state, outputs
+    return replace(state, held={**state.held, symbol: held}), outputs
+
+
+def _give_up_waiting(held: Held, now: datetime, policy: Policy) -> Held:
+    """Nothing answered in time: stop waiting, so that what is still due is asked again."""
+
+    def overdue(asked: Asked | None) -> bool:
+        return asked is not None and (now - asked.at).total_seconds() > policy.answer_within_s
+
+    if overdue(held.exit_asked):
+        held = replace(held, exit_asked=None)
+    if overdue(held.stop_asked):
+        held = replace(held, stop_asked=None)
+    return held
+
+
+def _act(view: View) -> tuple[Held, list[object]]:
+    """Ask for what is due and not asked for already."""
+    held = view.held
+    if held.retry_at is not None and view.at < held.retry_at:
+        return held, []
+    outputs: list[object] = []
+    if held.exit_asked is None:
+        held = _ask_for_exit(view, outputs)
+    closing = held.exit_asked is not None and held.exit_asked.action == _FULL_CLOSE
+    if held.stop_asked is None and not closing:
+        held = _ask_for_stop(replace(view, held=held), outputs)
+    return held, outputs
+
+
+def _ask_for_exit(view: View, outputs: list[object]) -> Held:
+    held = view.held
+    if view.parts.score >= view.policy.kill_threshold:
+        held, intent_id = _numbered(held, "CLOSE")
+        outputs.append(
+            FullCloseIntent(intent_type=_FULL_CLOSE, qty=held.qty, **_exit(view, intent_id))
+        )
+        action, qty = _FULL_CLOSE, held.qty
+    else:
+        due = harvest(held.plan, r=view.r, harvested_qty=held.harvested_qty, remaining_qty=held.qty)
+        if due.action is None:
+            return held
+        action, qty = due.action.name, due.close_qty
+        held, intent_id = _numbered(held, action.replace("PARTIAL_", "P"))
+        kind: Any = f"HARVEST_{action}"
+        outputs.append(HarvestIntent(intent_type=kind, qty=qty, **_exit(view, intent_id)))
+    outputs.append(_harvest_note(view, action, intent_id, qty=qty))
+    return replace(held, exit_asked=Asked(intent_id, action, view.received_at))
+
+
+def _ask_for_stop(view: View, outputs: list[object]) -> Held:
+    held, policy = view.held, view.policy
+    stop = locked_stop(
+        side=held.side,
+        entry_price=held.entry_price,
+        r=view.r,
+        current_stop=held.stop_loss,
+        tick_size=held.tick_size,
+        at_r=policy.lock_at_r,
+        offset=policy.lock_offset,
+        mark_price=view.mark_price,
+    )
+    if policy.ratchet and held.taken is not None:
+        stop = ratcheted_stop(
+            side=held.side,
+            entry_price=held.entry_price,
+            risk_per_unit=held.risk_per_unit,
+            ladder=held.ladder,
+            taken=held.taken,
+            current_stop=stop or held.stop_loss,
+            tick_size=held.tick_size,
+            cost_bps=policy.cost_bps,
+            mark_price=view.mark_price,
+        ) or stop  # fmt: skip
+    if stop is None:
+        return held
+    held, intent_id = _numbered(held, "STOP")
+    outputs.append(
+        MoveStopIntent(intent_type="MOVE_STOP", stop_loss=stop, **_exit(view, intent_id))
+    )
+    outputs.append(_harvest_note(view, "MOVE_STOP", intent_id, stop_loss=stop))
+    return replace(held, stop_asked=Asked(intent_id, "MOVE_STOP", view.received_at))
+
+
+def _numbered(held: Held, action: str) -> tuple[Held, str]:
+    """The name of this decision: position, action, attempt; the same however often it is made."""
+    count = held.counts.get(action, 0) + 1
+    held = replace(held, counts={**held.counts, action: count})
+    return held, f"{held.position_id}.{action}.{count}"
+
+
+def _exit(view: View, intent_id: str) -> dict[str, Any]:
+    held = view.held
+    return {
+        "timestamp": view.at,
+        "produced_at": view.received_at,
+        "source": "harvest_brain",
+        "intent_id": intent_id,
+        "symbol": held.symbol,
+        "side": held.side.exit,
+        "reduceOnly": True,
+        "position_id": held.position_id,
+        "r_level": _short(view.r),
+        "kill_score": _short(Decimal(view.parts.score)),
+        "unrealized_pnl": held.side.sign * (view.mark_price - held.entry_price) * held.qty,
+        "reason": f"R {_short(view.r)}, kill score {view.parts.score:.2f}",
+    }
+
+
+def _harvest_note(view: View, action: str, intent_id: str, **more: object) -> Note:
+    return Note(
+        "harvest",
+        {
+            "symbol": view.held.symbol,
+            "r": f"{view.r:.2f}",
+            "kill": f"{view.parts.score:.2f}",
+            "action": action,
+            **more,
+            "position_id": view.held.position_id,
+            "intent_id": intent_id,
+        },
+    )
+
+
+def _short(value: Decimal) -> Decimal:
+    return value.quantize(_SHOWN)

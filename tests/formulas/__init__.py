@@ -1,0 +1,1 @@
+"""The formulas, checked against vectors and against their own promises."""
