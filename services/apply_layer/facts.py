@@ -99,7 +99,7 @@ def _status(turn: Turn, fact: OrderFilled, sent: Sent | None) -> str:
 
 def _entered(turn: Turn, fact: OrderFilled, sent: Sent) -> None:
     position = turn.state.positions.get(fact.symbol)
-    position = _opened(turn, fact, sent) if position is None else added_to(position, fact)
+    position = _opened(fact, sent) if position is None else added_to(position, fact)
     position = replace(position, unprotected_since=position.unprotected_since or turn.now)
     turn.keep(position)
     turn.filled(fact, "FILLED" if fact.done else "PARTIALLY_FILLED", position, sent)
@@ -108,7 +108,7 @@ def _entered(turn: Turn, fact: OrderFilled, sent: Sent) -> None:
         _send_targets(turn, turn.state.positions[fact.symbol])
 
 
-def _opened(turn: Turn, fact: OrderFilled, sent: Sent) -> Position:
+def _opened(fact: OrderFilled, sent: Sent) -> Position:
     if sent.terms is None:
         raise ValueError(f"the entry {fact.client_order_id} was journalled without its terms")
     side = fact.side.position

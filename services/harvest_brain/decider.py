@@ -145,12 +145,13 @@ def _settle(held: Held, result: ApplyResult, policy: Policy, outputs: list[objec
     """Match a result with what was asked; a refusal sets the time of the next attempt."""
     if result.intent_id is None:
         return held
+    exit_answered = held.exit_asked is not None and held.exit_asked.intent_id == result.intent_id
     if held.stop_asked is not None and held.stop_asked.intent_id == result.intent_id:
         held = replace(held, stop_asked=None)
-    elif held.exit_asked is None or held.exit_asked.intent_id != result.intent_id or result.status == "PARTIALLY_FILLED":
-        return held
-    else:
+    elif exit_answered and result.status != "PARTIALLY_FILLED":
         held = replace(held, exit_asked=None)
+    else:
+        return held
     if not isinstance(result, RefusedResult):
         return replace(held, refusals=0, retry_at=None)
     delay_s = min(policy.retry_first_s * 2**held.refusals, policy.retry_longest_s)
