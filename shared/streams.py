@@ -93,8 +93,13 @@ DAEMONS = (
 
 
 def inputs_of(daemon: str) -> tuple[Stream, ...]:
-    """The streams that a daemon reads: the trade streams first, prices last."""
-    return tuple(stream for stream in reversed(STREAMS) if daemon in stream.readers)
+    """The streams that a daemon reads, in the order in which it takes what one read brings.
+
+    Prices come first, then outcomes, plans and intents: whatever is decided is decided knowing all
+    that led to it. It also makes a replay reproducible: who sees a plan has seen its prices.
+    """
+    order = (MARKET_TICK, APPLY_RESULT, APPLY_PLAN, TRADE_INTENT)
+    return tuple(stream for stream in order if daemon in stream.readers)
 
 
 def position_key(symbol: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +32,9 @@ from shared.formulas import floor_to_step, harvest_scheme
 
 _PRICE_IS_PAST_THE_STOP = (-2021, -4142)
 _UNKNOWN_ORDER = -2011
+_ID_IS_OPEN = -4116
+#: How an order ends that the venue has nothing against.
+_WITHDRAWN = ("cancelled", "expired")
 
 
 def on_accepted(turn: Turn, fact: OrderAccepted) -> None:
@@ -73,6 +77,9 @@ def on_filled(turn: Turn, fact: OrderFilled) -> None:
     if position is None:
         turn.note("fill_without_position", "error", symbol=fact.symbol, trade_id=fact.trade_id)
         return
+    if fact.side is position.side.entry:
+        _grown(turn, fact, position, sent)
+        return
     harvest = sent is not None and (
         sent.leg is Leg.TARGET or (sent.leg is Leg.EXIT and sent.action.startswith("PARTIAL"))
     )
@@ -84,6 +91,14 @@ def on_filled(turn: Turn, fact: OrderFilled) -> None:
     if not position.qty:
         for left in turn.orders_of(fact.symbol):
             withdraw(turn, left)
+
+
+def _grown(turn: Turn, fact: OrderFilled, position: Position, sent: Sent | None) -> None:
+    """Somebody else has added to the position; its stop has to cover that as well."""
+    position = added_to(position, fact)
+    turn.keep(position)
+    turn.filled(fact, "FILLED" if fact.done else "PARTIALLY_FILLED", position, sent)
+    send_stop(turn, position, position.wanted_stop)
 
 
 def _status(turn: Turn, fact: OrderFilled, sent: Sent | None) -> str:
@@ -171,11 +186,15 @@ def on_rejected(turn: Turn, fact: OrderRejected) -> None:
     if sent is None:
         turn.note("rejected", "warning", symbol=fact.symbol, code=fact.code, reason=fact.reason)
         return
+    if fact.code == _ID_IS_OPEN:
+        # An earlier attempt succeeded: the next look finds the order and takes it for accepted.
+        turn.note("stands_already", "warning", symbol=fact.symbol, leg=sent.leg.name)
+        return
     turn.forget(fact.client_order_id)
     if fact.code == _UNKNOWN_ORDER:
         return
     if sent.leg in (Leg.ENTRY, Leg.EXIT) or sent.action == "MOVE_STOP":
-        _refused(turn, fact, sent, code=str(fact.code))
+        refuse(turn, sent, at=fact.at, code=str(fact.code), reason=fact.reason)
     else:
         turn.note(
             "rejected", "error", symbol=fact.symbol, leg=sent.leg.name, code=fact.code,
@@ -186,18 +205,27 @@ def on_rejected(turn: Turn, fact: OrderRejected) -> None:
         flatten(turn, position, "the price is already past the stop")
 
 
-def _refused(
-    turn: Turn, fact: OrderRejected | OrderEnded, sent: Sent, *, code: str, status: str = "REJECTED"
+def refuse(
+    turn: Turn, sent: Sent, *, at: datetime, code: str, reason: str, status: str = "REJECTED"
 ) -> None:
+    """Say that an order came to nothing; of a plan in slices the last one says it, once."""
+    turn.forget(sent.request.client_order_id)
+    symbol = sent.request.symbol
+    if any(other.plan_id == sent.plan_id for other in turn.orders_of(symbol, sent.leg)):
+        turn.note(
+            "slice_refused", "warning", symbol=symbol, plan_id=sent.plan_id, code=code,
+            reason=reason,
+        )  # fmt: skip
+        return
     turn.refused(
-        symbol=fact.symbol,
+        symbol=symbol,
         plan_id=sent.plan_id,
         intent_id=sent.intent_id,
         side=sent.request.side,
         reduce_only=sent.request.reduce_only,
-        at=fact.at,
+        at=at,
         code=code,
-        reason=fact.reason,
+        reason=reason,
         status=status,
     )
 
@@ -209,7 +237,8 @@ def on_ended(turn: Turn, fact: OrderEnded) -> None:
         return
     turn.forget(fact.client_order_id)
     if sent.leg in (Leg.ENTRY, Leg.EXIT):
-        _refused(turn, fact, sent, code="order_ended", status="EXPIRED")
+        status = "EXPIRED" if fact.reason in _WITHDRAWN else "REJECTED"
+        refuse(turn, sent, at=fact.at, code=fact.reason, reason="the order ended", status=status)
     position = turn.state.positions.get(fact.symbol)
     if position and position.stop_order == fact.client_order_id:
         position = exposed(position, turn.now)

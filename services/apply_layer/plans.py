@@ -76,6 +76,8 @@ def _enter(turn: Turn, plan: EntryPlan) -> None:
         _refuse(turn, plan, "stale_plan", f"it is {age_s:.1f} s old", status="EXPIRED")
     elif plan.symbol in turn.state.positions:
         _refuse(turn, plan, "position_exists", "there is one position a symbol")
+    elif plan.symbol in turn.state.left_alone:
+        _refuse(turn, plan, "position_of_others", "it holds a position that is left alone")
     elif any(turn.orders_of(plan.symbol, Leg.ENTRY)):
         _refuse(turn, plan, "entry_in_flight", "an entry in this symbol has no outcome yet")
     elif plan.leverage > rules.max_leverage:

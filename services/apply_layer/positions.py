@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from services.apply_layer.exchange import OrderFilled, SymbolRules
@@ -84,7 +84,7 @@ def added_to(position: Position, fill: OrderFilled) -> Position:
         position,
         qty=qty,
         initial_qty=position.initial_qty + fill.qty,
-        entry_price=(cost / qty).quantize(_PRICE_DIGITS).normalize(),
+        entry_price=(cost / qty).quantize(_PRICE_DIGITS, ROUND_HALF_EVEN).normalize(),
         fees=position.fees + fill.fee,
         realized_pnl=position.realized_pnl + fill.realized_pnl,
         current_price=fill.price,
@@ -93,11 +93,15 @@ def added_to(position: Position, fill: OrderFilled) -> Position:
 
 
 def reduced_by(position: Position, fill: OrderFilled, *, harvest: bool) -> Position:
-    """The position after a fill against it; only a rung's or a target's share is a harvest."""
+    """The position after a fill against it; only a rung's or a target's share is a harvest.
+
+    What a trade of somebody else takes beyond it is no part of it any more.
+    """
+    closed = min(fill.qty, position.qty)
     return replace(
         position,
-        qty=position.qty - fill.qty,
-        harvested_qty=position.harvested_qty + (fill.qty if harvest else ZERO),
+        qty=position.qty - closed,
+        harvested_qty=position.harvested_qty + (closed if harvest else ZERO),
         fees=position.fees + fill.fee,
         realized_pnl=position.realized_pnl + fill.realized_pnl,
         current_price=fill.price,

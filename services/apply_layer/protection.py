@@ -13,16 +13,18 @@ from decimal import Decimal
 from services.apply_layer.exchange import (
     CancelOrder,
     OpenOrder,
+    OrderAccepted,
     OrderType,
     PlaceOrder,
     VenuePosition,
     VenueSnapshot,
 )
-from services.apply_layer.facts import withdraw
+from services.apply_layer.facts import on_accepted, refuse, withdraw
 from services.apply_layer.journal import Leg, Sent
 from services.apply_layer.plans import flatten, send_stop
 from services.apply_layer.positions import Position, exposed, protected
 from services.apply_layer.turn import Turn
+from shared.decisions import Mode
 from shared.formulas import ceil_to_step, floor_to_step, risk_per_unit
 from shared.sides import PositionSide
 
@@ -39,16 +41,15 @@ def on_look(turn: Turn, looked: Looked) -> None:
     """Bring the venue and the records together, and every position under a stop."""
     snapshot = looked.snapshot
     _learn_rules(turn, looked)
-    for venue_position in snapshot.positions:
-        if venue_position.symbol not in turn.state.positions:
-            _adopt(turn, venue_position, snapshot)
+    _learn_what_stands(turn, snapshot)
     held = {position.symbol: position for position in snapshot.positions}
     for position in tuple(turn.state.positions.values()):
         if not _in_flight(turn, position.symbol):
             _reconcile(turn, position, held.get(position.symbol), snapshot)
+    _take_over(turn, snapshot)
     _send_what_never_left(turn, snapshot)
     for position in tuple(turn.state.positions.values()):
-        _protect(turn, position, snapshot)
+        _protect(turn, position, looked)
     _tidy(turn, snapshot)
 
 
@@ -58,6 +59,15 @@ def _learn_rules(turn: Turn, looked: Looked) -> None:
             known = {**turn.state.rules, rules.symbol: rules}
             turn.state = replace(turn.state, rules=known)
             turn.stated("POSITION", rules.symbol, looked.snapshot.at)
+
+
+def _learn_what_stands(turn: Turn, snapshot: VenueSnapshot) -> None:
+    """An order that stands was accepted, even if the answer that said so was lost."""
+    for order in snapshot.open_orders:
+        sent = turn.state.orders.get(order.client_order_id)
+        if sent is not None and not sent.accepted:
+            name, symbol = order.client_order_id, order.symbol
+            on_accepted(turn, OrderAccepted(name, symbol, order.order_id, sent.request.at))
 
 
 def _in_flight(turn: Turn, symbol: str) -> bool:
@@ -77,12 +87,22 @@ def _live_stops(position: Position, snapshot: VenueSnapshot) -> list[OpenOrder]:
     ]
 
 
+def _take_over(turn: Turn, snapshot: VenueSnapshot) -> None:
+    """Adopt the positions of others, or, where that is not wanted, remember to stay away."""
+    others = {p.symbol: p for p in snapshot.positions if p.symbol not in turn.state.positions}
+    for symbol, found in others.items():
+        if turn.policy.adopt:
+            _adopt(turn, found, snapshot)
+        elif symbol not in turn.state.left_alone:
+            turn.note("left_alone", "warning", symbol=symbol, side=found.side, qty=found.qty)
+    alone = {} if turn.policy.adopt else {symbol: found.qty for symbol, found in others.items()}
+    if alone != turn.state.left_alone:
+        turn.state = replace(turn.state, left_alone=alone)
+
+
 def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
     """Take over a position that the suite did not open: its own stop if it has one, 2 % if not."""
     if _in_flight(turn, found.symbol):
-        return
-    if not turn.policy.adopt:
-        turn.note("left_alone", "warning", symbol=found.symbol, qty=found.qty)
         return
     opened_ms = int(found.opened_at.timestamp() * 1000)
     position_id = f"{found.symbol}-{opened_ms}"
@@ -107,7 +127,8 @@ def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
     )
     stops = _live_stops(position, snapshot)
     if stops:
-        position = _with_its_stop(turn, position, stops[0])
+        tightest = max(stops, key=lambda stop: sign * (stop.trigger_price or default))
+        position = _with_its_stop(turn, position, tightest)
     else:
         position = replace(position, wanted_stop=_beyond_the_mark(turn, position, default))
     turn.keep(position)
@@ -155,7 +176,7 @@ def _beyond_the_mark(turn: Turn, position: Position, stop: Decimal) -> Decimal:
 def _reconcile(
     turn: Turn, position: Position, found: VenuePosition | None, snapshot: VenueSnapshot
 ) -> None:
-    """Where somebody else changed a position, the venue is right; Q0 stays what it was."""
+    """Where somebody else changed a position, the venue is right; Q0 only ever grows."""
     qty = found.qty if found is not None and found.side is position.side else Decimal(0)
     if qty == position.qty:
         return
@@ -163,8 +184,16 @@ def _reconcile(
         "changed_elsewhere", "warning", symbol=position.symbol, was=position.qty, is_now=qty,
         position_id=position.position_id,
     )  # fmt: skip
-    turn.keep(replace(position, qty=qty, updated_at=snapshot.at))
-    turn.stated("POSITION", position.symbol, snapshot.at, reason="changed elsewhere")
+    added = qty - position.qty
+    changed = replace(position, qty=qty, updated_at=max(position.updated_at, snapshot.at))
+    if found is not None and added > 0:
+        changed = replace(
+            changed, initial_qty=position.initial_qty + added, entry_price=found.entry_price
+        )
+    if not qty:
+        changed = replace(changed, stop_loss=None, stop_order=None)
+    turn.keep(changed)
+    turn.changed_elsewhere(changed, snapshot.at)
 
 
 def _send_what_never_left(turn: Turn, snapshot: VenueSnapshot) -> None:
@@ -173,29 +202,41 @@ def _send_what_never_left(turn: Turn, snapshot: VenueSnapshot) -> None:
     for sent in tuple(turn.state.orders.values()):
         if sent.accepted or sent.request.client_order_id in standing:
             continue
-        age_s = (turn.now - sent.produced_at).total_seconds()
-        if sent.leg is Leg.ENTRY and age_s > turn.policy.max_intent_age_s:
-            turn.forget(sent.request.client_order_id)
-            turn.refused(
-                symbol=sent.request.symbol, plan_id=sent.plan_id, intent_id=sent.intent_id,
-                side=sent.request.side, reduce_only=False, at=snapshot.at, code="stale_plan",
-                reason="it never reached the venue", status="EXPIRED",
-            )  # fmt: skip
-        else:
+        code = _why_not_now(turn, sent)
+        if code is None:
             turn.note("sent_again", plan_id=sent.plan_id, leg=sent.leg.name)
             turn.outputs.append(sent.request)
+        else:
+            at = max(sent.request.at, snapshot.at)
+            status = "EXPIRED" if code == "stale_plan" else "REJECTED"
+            refuse(turn, sent, at=at, code=code, reason="it never reached the venue", status=status)
 
 
-def _protect(turn: Turn, position: Position, snapshot: VenueSnapshot) -> None:
-    """One live stop for all of it, or a new one, or, past the limit, no position."""
-    live = {order.client_order_id for order in _live_stops(position, snapshot)}
+def _why_not_now(turn: Turn, sent: Sent) -> str | None:
+    """Why a plan's order must not leave any more; what protects a position always may."""
+    if sent.leg is Leg.ENTRY:
+        if turn.mode is not Mode.RUN:
+            return f"mode_{turn.mode.lower()}"
+        age_s = (turn.now - sent.produced_at).total_seconds()
+        return "stale_plan" if age_s > turn.policy.max_intent_age_s else None
+    asked = sent.leg is Leg.EXIT or sent.action == "MOVE_STOP"
+    return "mode_halt" if asked and turn.mode is Mode.HALT else None
+
+
+def _protect(turn: Turn, position: Position, looked: Looked) -> None:
+    """One live stop for all of it, or a new one, or, past the limit, no position.
+
+    The time during which the daemon was down does not count against a stop: it is tried first.
+    """
+    live = {order.client_order_id for order in _live_stops(position, looked.snapshot)}
     waiting = [sent for sent in turn.orders_of(position.symbol, Leg.STOP) if not sent.accepted]
     if position.stop_order in live:
         return
     naked = exposed(position, turn.now)
     turn.keep(naked)
     since = naked.unprotected_since or turn.now
-    if (turn.now - since).total_seconds() > turn.policy.naked_limit_s:
+    overdue = (turn.now - since).total_seconds() > turn.policy.naked_limit_s
+    if overdue and not looked.starting:
         flatten(turn, naked, "no stop could be placed")
     elif not waiting:
         turn.note("stop_missing", "error", symbol=position.symbol, position_id=position.position_id)

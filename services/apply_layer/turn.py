@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,6 +23,7 @@ from shared.decisions import Mode, Note
 from shared.sides import Side
 
 SEEN_KEPT = 256
+_ID_LENGTH_MAX = 64
 
 
 class TakeProfitMode(StrEnum):
@@ -53,12 +55,16 @@ class PlanSeen:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Positions, plans and rules by symbol; orders without a final outcome by client order id."""
+    """All by symbol, but orders without a final outcome by client order id.
+
+    `left_alone` holds the quantity of positions of somebody else that are not to be adopted.
+    """
 
     positions: Mapping[str, Position] = field(default_factory=dict)
     orders: Mapping[str, Sent] = field(default_factory=dict)
     seen: Mapping[str, tuple[PlanSeen, ...]] = field(default_factory=dict)
     rules: Mapping[str, SymbolRules] = field(default_factory=dict)
+    left_alone: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 class Turn:
@@ -153,16 +159,26 @@ class Turn:
             plan_id=sent.plan_id,
         )
 
-    def stated(self, status: Any, symbol: str, at: datetime, reason: str = "") -> None:
+    def stated(self, status: Any, symbol: str, at: datetime) -> None:
         """Publish a position that was adopted, or how a symbol stands."""
         position = self.state.positions.get(symbol)
-        name = f"{status.lower()}.{symbol}.{int(self.now.timestamp() * 1000)}"
+        self._state(status, status.lower(), symbol, at, position)
+
+    def changed_elsewhere(self, position: Position, at: datetime) -> None:
+        """Publish what somebody else left of a position; of nothing, too, with the id it had."""
+        symbol = position.symbol
+        self._state("POSITION", "changed", symbol, at, position)
+
+    def _state(
+        self, status: Any, word: str, symbol: str, at: datetime, position: Position | None
+    ) -> None:
+        name = f"{word}.{symbol}.{int(self.now.timestamp() * 1000)}"
         self.outputs.append(
             PositionResult(
                 **self._head(name, at, None),
                 **position_block(position, self.state.rules[symbol]),
                 status=status,
-                reason=reason,
+                reason="changed elsewhere" if word == "changed" else "",
             )
         )
 
@@ -180,7 +196,7 @@ class Turn:
         status: Any = "REJECTED",
     ) -> None:
         """Publish that a plan came to nothing."""
-        head = self._head(f"refused.{plan_id}"[:64], at, None)
+        head = self._head(_refusal_id(plan_id), at, None)
         rules = self.state.rules[symbol]
         self.outputs.append(
             RefusedResult(
@@ -207,3 +223,11 @@ class Turn:
             "plan_id": sent.plan_id if sent else None,
             "intent_id": sent.intent_id if sent else None,
         }
+
+
+def _refusal_id(plan_id: str) -> str:
+    """The id of a refusal; where a plan's own name is too long for that, a digest stands for it."""
+    name = f"refused.{plan_id}"
+    if len(name) <= _ID_LENGTH_MAX:
+        return name
+    return f"refused.{hashlib.sha256(plan_id.encode()).hexdigest()[:40]}"

@@ -132,10 +132,13 @@ def _kept(plan: AwaitingExitsPlan, stop_loss: Decimal, exits: ExitPolicy) -> Lev
     distance = abs(plan.entry_price - stop_loss) / plan.entry_price
     if distance > safe_stop_fraction(plan.leverage, exits):
         return Refusal("stop_beyond_liquidation", "the given stop would fire after liquidation")
-    rounded = round_toward(stop_loss, entry_price=plan.entry_price, tick_size=plan.tick_size)
-    if rounded is None:
-        return Refusal("tick_too_coarse", f"no tick of {plan.tick_size} between entry and stop")
-    return Levels(rounded, (plan.take_profit, None, None))
+    rounded, target = (
+        price and round_toward(price, entry_price=plan.entry_price, tick_size=plan.tick_size)
+        for price in (stop_loss, plan.take_profit)
+    )
+    if rounded is None or target is None:
+        return Refusal("tick_too_coarse", f"no tick of {plan.tick_size} between entry and a level")
+    return Levels(rounded, (target, None, None))
 
 
 def _skip(plan: AwaitingExitsPlan, refusal: Refusal, now: datetime) -> SkipPlan:

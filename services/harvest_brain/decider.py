@@ -2,6 +2,7 @@
 
 Reads market.tick and apply.result. Writes trade.intent (reduce-only) and
 `quantum:harvest:<SYMBOL>`. At each price, in this order: the kill score, the ladder, the lock.
+A rung is due from the moment that its R was reached, wherever the price goes before it is taken.
 A refused exit is asked again under a new name, with backoff, for as long as it is due.
 """
 
@@ -13,7 +14,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from services.harvest_brain.positions import Asked, Held, Policy, opened, updated
+from services.harvest_brain.positions import Asked, Backoff, Held, Policy, opened, updated
 from services.harvest_brain.report import View, harvest_record
 from shared.contracts import (
     ApplyResult,
@@ -40,7 +41,11 @@ from shared.streams import harvest_key
 
 _NEUTRAL_TS = 0.3
 _SHOWN = Decimal("0.0001")
+_MONEY_STEP = Decimal("1E-8")
 _FULL_CLOSE = "FULL_CLOSE_PROPOSED"
+_MOVE_STOP = "MOVE_STOP"
+_RUNG = "RUNG"
+_REFUSALS_COUNTED_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,9 @@ def _learn(
         held = _settle(updated(before, result, own), result, own, outputs)
     state = replace(state, held={**state.held, symbol: held})
     price = state.prices.get(symbol)
-    if price is None:
+    # What was last heard may be older than the position: that price says nothing about it.
+    new = before is None or before.position_id != held.position_id
+    if price is None or (new and price.at < result.timestamp):
         return state, outputs
     state, more = _evaluate(state, symbol, max(price.at, result.timestamp), received, policy)
     return state, [*outputs, *more]
@@ -145,16 +152,23 @@ def _settle(held: Held, result: ApplyResult, policy: Policy, outputs: list[objec
     """Match a result with what was asked; a refusal sets the time of the next attempt."""
     if result.intent_id is None:
         return held
-    exit_answered = held.exit_asked is not None and held.exit_asked.intent_id == result.intent_id
     if held.stop_asked is not None and held.stop_asked.intent_id == result.intent_id:
+        wish = _MOVE_STOP
         held = replace(held, stop_asked=None)
-    elif exit_answered and result.status != "PARTIALLY_FILLED":
+    elif (
+        held.exit_asked is not None
+        and held.exit_asked.intent_id == result.intent_id
+        and result.status != "PARTIALLY_FILLED"
+    ):
+        wish = _FULL_CLOSE if held.exit_asked.action == _FULL_CLOSE else _RUNG
         held = replace(held, exit_asked=None)
     else:
         return held
+    others = {name: backoff for name, backoff in held.backoffs.items() if name != wish}
     if not isinstance(result, RefusedResult):
-        return replace(held, refusals=0, retry_at=None)
-    delay_s = min(policy.retry_first_s * 2**held.refusals, policy.retry_longest_s)
+        return replace(held, backoffs=others)
+    refusals = held.backoffs[wish].refusals if wish in held.backoffs else 0
+    delay_s = min(policy.retry_first_s * 2**refusals, policy.retry_longest_s)
     outputs.append(
         Note(
             "exit_refused",
@@ -163,11 +177,11 @@ def _settle(held: Held, result: ApplyResult, policy: Policy, outputs: list[objec
             level="error",
         )
     )  # fmt: skip
-    return replace(
-        held,
-        refusals=min(held.refusals + 1, 10),
+    backoff = Backoff(
+        refusals=min(refusals + 1, _REFUSALS_COUNTED_MAX),
         retry_at=result.timestamp + timedelta(seconds=float(delay_s)),
     )
+    return replace(held, backoffs={**others, wish: backoff})
 
 
 def _evaluate(
@@ -218,8 +232,6 @@ def _give_up_waiting(held: Held, now: datetime, policy: Policy) -> Held:
 def _act(view: View) -> tuple[Held, list[object]]:
     """Ask for what is due and not asked for already."""
     held = view.held
-    if held.retry_at is not None and view.at < held.retry_at:
-        return held, []
     outputs: list[object] = []
     if held.exit_asked is None:
         held = _ask_for_exit(view, outputs)
@@ -229,17 +241,27 @@ def _act(view: View) -> tuple[Held, list[object]]:
     return held, outputs
 
 
+def _may_ask(view: View, wish: str) -> bool:
+    """Whether a wish of this kind was not refused, or long enough ago."""
+    backoff = view.held.backoffs.get(wish)
+    return backoff is None or view.at >= backoff.retry_at
+
+
 def _ask_for_exit(view: View, outputs: list[object]) -> Held:
     held = view.held
     if view.parts.score >= view.policy.kill_threshold:
+        if not _may_ask(view, _FULL_CLOSE):
+            return held
         held, intent_id = _numbered(held, "CLOSE")
         outputs.append(
             FullCloseIntent(intent_type=_FULL_CLOSE, qty=held.qty, **_exit(view, intent_id))
         )
         action, qty = _FULL_CLOSE, held.qty
     else:
-        due = harvest(held.plan, r=view.r, harvested_qty=held.harvested_qty, remaining_qty=held.qty)
-        if due.action is None:
+        due = harvest(
+            held.plan, r=held.r_max, harvested_qty=held.harvested_qty, remaining_qty=held.qty
+        )
+        if due.action is None or not _may_ask(view, _RUNG):
             return held
         action, qty = due.action.name, due.close_qty
         held, intent_id = _numbered(held, action.replace("PARTIAL_", "P"))
@@ -273,14 +295,12 @@ def _ask_for_stop(view: View, outputs: list[object]) -> Held:
             cost_bps=policy.cost_bps,
             mark_price=view.mark_price,
         ) or stop  # fmt: skip
-    if stop is None:
+    if stop is None or not _may_ask(view, _MOVE_STOP):
         return held
     held, intent_id = _numbered(held, "STOP")
-    outputs.append(
-        MoveStopIntent(intent_type="MOVE_STOP", stop_loss=stop, **_exit(view, intent_id))
-    )
-    outputs.append(_harvest_note(view, "MOVE_STOP", intent_id, stop_loss=stop))
-    return replace(held, stop_asked=Asked(intent_id, "MOVE_STOP", view.received_at))
+    outputs.append(MoveStopIntent(intent_type=_MOVE_STOP, stop_loss=stop, **_exit(view, intent_id)))
+    outputs.append(_harvest_note(view, _MOVE_STOP, intent_id, stop_loss=stop))
+    return replace(held, stop_asked=Asked(intent_id, _MOVE_STOP, view.received_at))
 
 
 def _numbered(held: Held, action: str) -> tuple[Held, str]:
@@ -292,6 +312,7 @@ def _numbered(held: Held, action: str) -> tuple[Held, str]:
 
 def _exit(view: View, intent_id: str) -> dict[str, Any]:
     held = view.held
+    unrealized_pnl = held.side.sign * (view.mark_price - held.entry_price) * held.qty
     return {
         "timestamp": view.at,
         "produced_at": view.received_at,
@@ -303,7 +324,7 @@ def _exit(view: View, intent_id: str) -> dict[str, Any]:
         "position_id": held.position_id,
         "r_level": _short(view.r),
         "kill_score": _short(Decimal(view.parts.score)),
-        "unrealized_pnl": held.side.sign * (view.mark_price - held.entry_price) * held.qty,
+        "unrealized_pnl": unrealized_pnl.quantize(_MONEY_STEP),
         "reason": f"R {_short(view.r)}, kill score {view.parts.score:.2f}",
     }
 

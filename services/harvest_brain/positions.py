@@ -61,11 +61,20 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Backoff:
+    """How often a wish was refused in a row, and the market time from which it may be repeated."""
+
+    refusals: int
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """One open position. `risk_per_unit` was fixed when it opened and only adding to it moves it.
 
-    `counts` numbers what was asked per action, so that a new attempt has a new id. `refusals`
-    counts rejections in a row and `retry_at` (market time) is when the next attempt may come.
+    `r_max` is the highest R seen, and the ladder's measure. `counts` numbers what was asked per
+    action, so that a new attempt has a new id. `backoffs` has one entry for each kind of wish that
+    was refused last, so that a stop that cannot move never holds up an exit.
     """
 
     position_id: str
@@ -85,8 +94,7 @@ class Held:
     counts: Mapping[str, int] = field(default_factory=dict)
     exit_asked: Asked | None = None
     stop_asked: Asked | None = None
-    refusals: int = 0
-    retry_at: datetime | None = None
+    backoffs: Mapping[str, Backoff] = field(default_factory=dict)
     shown_at: datetime | None = None
 
     @property
@@ -167,7 +175,7 @@ def _plan(held: Held, result: ApplyResult, policy: Policy) -> tuple[PlannedRung,
 
 def updated(held: Held, result: ApplyResult, policy: Policy) -> Held:
     """The same position after a result: what is left of it, and its risk only if it has grown."""
-    held = replace(
+    after = replace(
         held,
         qty=result.position_qty,
         harvested_qty=result.position_harvested_qty or ZERO,
@@ -176,18 +184,36 @@ def updated(held: Held, result: ApplyResult, policy: Policy) -> Held:
     initial_qty = result.position_initial_qty or held.initial_qty
     added_qty = initial_qty - held.initial_qty
     if added_qty <= 0 or result.position_entry_price is None:
-        return held
-    added_cost = result.position_entry_price * initial_qty - held.entry_price * held.initial_qty
+        return after
     blended = blended_risk_per_unit(
         held_qty=held.initial_qty,
         held_risk_per_unit=held.risk_per_unit,
         added_qty=added_qty,
-        added_risk_per_unit=risk_per_unit(added_cost / added_qty, result.position_initial_stop),
+        added_risk_per_unit=_added_risk(held, result, added_qty),
     )
     grown = replace(
-        held,
+        after,
         initial_qty=initial_qty,
         entry_price=result.position_entry_price,
         risk_per_unit=blended,
+        # What was reached in the old R says nothing in the new one.
+        r_max=ZERO,
     )
     return replace(grown, plan=_plan(grown, result, policy))
+
+
+def _added_risk(held: Held, result: ApplyResult, added_qty: Decimal) -> Decimal:
+    """The risk per unit of what was added: from its own price to the stop, or 2 % if past it.
+
+    The entry price is an average over what was held at the time, so what was closed before counts
+    no more.
+    """
+    average = result.position_entry_price or held.entry_price
+    kept_qty = max(result.position_qty - added_qty, ZERO)
+    price = (average * (kept_qty + added_qty) - held.entry_price * kept_qty) / added_qty
+    stop = result.position_initial_stop
+    if price <= 0:
+        price = average
+    if stop is not None and held.side.sign * (price - stop) <= 0:
+        stop = None
+    return risk_per_unit(price, stop)

@@ -50,8 +50,11 @@ def harvest_record(view: View) -> Record:
             "awaiting": " ".join(
                 asked.intent_id for asked in (held.exit_asked, held.stop_asked) if asked
             ),
-            "refusals": str(held.refusals),
-            "retry_at": "" if held.retry_at is None else held.retry_at.isoformat(),
+            "refusals": str(max((b.refusals for b in held.backoffs.values()), default=0)),
+            "retry_at": " ".join(
+                f"{wish}={backoff.retry_at.isoformat(timespec='milliseconds')}"
+                for wish, backoff in sorted(held.backoffs.items())
+            ),
             "evaluated_at": view.at.isoformat(timespec="milliseconds"),
         },
     )
@@ -63,7 +66,7 @@ def _rung(view: View, index: int) -> str:
         state = "merged"
     elif planned.target_qty <= view.held.harvested_qty:
         state = "taken"
-    elif view.r >= planned.rung.r_level:
+    elif view.held.r_max >= planned.rung.r_level:
         state = "due"
     else:
         state = "ahead"

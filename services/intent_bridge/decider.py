@@ -36,6 +36,10 @@ from shared.decisions import DeadLetter, Mode, Note, Received
 from shared.formulas import floor_to_step
 
 SEEN_KEPT = 256
+#: Past this a quantity is no quantity, and arithmetic on the lot grid loses its exactness.
+_QTY_MAX = Decimal(10) ** 15
+#: What leaves a part of an entry still to come.
+_NOT_FINAL = ("PARTIALLY_FILLED", "STOP_MOVED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +141,23 @@ def _decide_intent(
         if earlier.intent_id == mark.intent_id:
             detail = f"{intent.intent_id} was decided before with other content"
             return state, [DeadLetter("id_conflict", detail)]
+    if _used_elsewhere(state, intent):
+        detail = f"{intent.intent_id} was decided before for another symbol"
+        return state, [DeadLetter("id_conflict", detail)]
     state = replace(state, seen={**state.seen, intent.symbol: (*seen, mark)[-SEEN_KEPT:]})
     if isinstance(intent, EntryIntent):
         return _decide_entry(state, received, intent, policy)
     plan = _exit_plan(intent, received.received_at)
     return state, [plan, Note("pass", _story(plan))]
+
+
+def _used_elsewhere(state: State, intent: TradeIntent) -> bool:
+    return any(
+        earlier.intent_id == intent.intent_id
+        for symbol, seen in state.seen.items()
+        if symbol != intent.symbol
+        for earlier in seen
+    )
 
 
 def _digest(intent: TradeIntent) -> str:
@@ -228,6 +244,8 @@ def _admit(
         return Refusal(code, detail)
     rules = state.rules[intent.symbol]
     wanted = intent.qty or (intent.position_size_usd or Decimal(0)) / intent.entry_price
+    if wanted > _QTY_MAX:
+        return Refusal("order_cap", f"more than {_QTY_MAX:,} units of anything")
     qty = floor_to_step(wanted, rules.lot_step)
     notional = qty * intent.entry_price
     if qty <= 0 or qty < rules.min_qty:
@@ -288,7 +306,7 @@ def _learn(state: State, result: ApplyResult) -> State:
     symbol = result.symbol
     if state.rules.get(symbol) != rules:
         state = replace(state, rules={**state.rules, symbol: rules})
-    if result.plan_id is not None:
+    if result.plan_id is not None and result.status not in _NOT_FINAL:
         state = _free(state, symbol, result.plan_id)
     if result.position_qty:
         notional = result.position_qty * (result.position_entry_price or Decimal(0))

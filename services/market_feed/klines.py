@@ -17,7 +17,6 @@ import gzip
 import io
 import re
 import stat
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +28,8 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import cast
 
+from shared.contracts.fields import SYMBOL_PATTERN
+
 _USED = ("open_time", "open", "high", "low", "close", "volume", "close_time")
 COLUMNS = (*_USED, "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume", "ignore")
 # Whole parts of an hour only, so that a bar's place on the clock follows from its interval.
@@ -37,17 +38,21 @@ INTERVALS[timedelta(hours=1)] = "1h"
 MAX_LINE_BYTES = 1_000  # a real line has about 100; a damaged archive must not fill the memory
 
 _TIME = r"[1-9][0-9]{12}(?:[0-9]{3})?"
-_NUMBER = r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?"
+# As a message may carry it: see shared.contracts.fields; here without a sign.
+_NUMBER = r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?"
 _BAR = re.compile(
     rf"({_TIME})" + rf",({_NUMBER})" * 5 + rf",({_TIME})" + rf",{_NUMBER}" * 5 + r"(?:\r?\n)?"
 )
-_SYMBOL = r"[A-Z0-9][A-Z0-9_]{1,31}"
-_FILE_NAME = re.compile(rf"({_SYMBOL})-([0-9]+[A-Za-z]+)(?:-[^/]*)?\.(?:csv|csv\.gz|zip)")
-_EXPLICIT = re.compile(rf"({_SYMBOL})=(.+)")
+_FILE_NAME = re.compile(rf"({SYMBOL_PATTERN})-([0-9]+[A-Za-z]+)(?:-[^/]*)?\.(?:csv|csv\.gz|zip)")
+_EXPLICIT = re.compile(rf"({SYMBOL_PATTERN})=(.+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_BROKEN = (EOFError, OSError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)
+# What reading raises on a damaged file; the second row comes of a zip with a damaged directory.
+_BROKEN = (
+    *(EOFError, OSError, zlib.error),
+    *(zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError),
+)
 
 
 class MalformedCandles(Exception):
@@ -272,9 +277,12 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 line += 1
                 if len(raw) > MAX_LINE_BYTES:
                     raise MalformedCandles(path, line, f"is longer than {MAX_LINE_BYTES} bytes")
-                yield line, raw.decode("ascii")
-    except UnicodeDecodeError as error:
-        raise MalformedCandles(path, line, f"byte {error.start + 1} is not ASCII") from error
+                try:
+                    text = raw.decode("ascii")
+                except UnicodeDecodeError as error:
+                    reason = f"byte {error.start + 1} is not ASCII"
+                    raise MalformedCandles(path, line, reason) from error
+                yield line, text
     except _BROKEN as error:
         reason = f"the file is cut short or damaged here: {error}; fetch it again"
         raise MalformedCandles(path, line + 1, reason) from error

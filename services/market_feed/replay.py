@@ -93,11 +93,31 @@ def instants(
     return _instants(files, resume_after)
 
 
+def steps(
+    files: CandleFiles, most_ticks: int, resume_after: datetime | None = None
+) -> Iterator[tuple[datetime, tuple[Tick, ...]]]:
+    """The instants, those of one minute together as long as they are at most `most_ticks`.
+
+    Each step is named by its last market time. Resuming and errors are as for `instants`.
+    """
+    pending: list[Tick] = []
+    for at, ticks_now in instants(files, resume_after):
+        same_minute = pending and pending[-1].at.replace(second=0, microsecond=0) == at.replace(
+            second=0, microsecond=0
+        )
+        if pending and not (same_minute and len(pending) + len(ticks_now) <= most_ticks):
+            yield pending[-1].at, tuple(pending)
+            pending = []
+        pending.extend(ticks_now)
+    if pending:
+        yield pending[-1].at, tuple(pending)
+
+
 def _instants(
     files: CandleFiles, resume_after: datetime | None
 ) -> Iterator[tuple[datetime, tuple[Tick, ...]]]:
-    streams = [_ordered(files, symbol, resume_after) for symbol in sorted(files.by_symbol)]
-    # A symbol has one tick at a time, so the comparison never reaches the tick itself.
+    streams = [_ordered(files, symbol, resume_after) for symbol in files.by_symbol]
+    # Entries compare by time, then symbol; a symbol has one tick at a time, so no tick is compared.
     for at, entries in groupby(heapq.merge(*streams), key=itemgetter(0)):
         yield at, tuple(tick for _, _, tick in entries)
 

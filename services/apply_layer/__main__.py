@@ -1,0 +1,62 @@
+"""Wiring of apply_layer."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+from services.apply_layer.decider import decide
+from services.apply_layer.settings import ApplyLayerSettings
+from services.apply_layer.turn import Policy, State
+from shared.contracts import FillResult, PositionResult, RefusedResult, StopMovedResult
+from shared.daemon import run_service
+from shared.metrics import RunnerMetrics
+from shared.runner import Service
+from shared.settings import Settings
+
+_RESULTS = FillResult | RefusedResult | StopMovedResult | PositionResult
+
+
+class ApplyMetrics:
+    """How long a position has stood without a stop, and what became of plans."""
+
+    def __init__(self, metrics: RunnerMetrics) -> None:
+        registry = metrics.registry
+        self._unprotected = Gauge(
+            "quantum_unprotected_seconds",
+            "The longest that the open position stood without a live stop",
+            ["symbol"],
+            registry=registry,
+        )
+        self._results = Counter(
+            "quantum_results", "Outcomes of plans", ["symbol", "status"], registry=registry
+        )
+
+    def measure(self, output: object) -> None:
+        """Take one committed output into account."""
+        if isinstance(output, _RESULTS):
+            self._results.labels(output.symbol, output.status).inc()
+            if output.position_unprotected_s is not None:
+                self._unprotected.labels(output.symbol).set(float(output.position_unprotected_s))
+
+
+def service(settings: Settings, metrics: RunnerMetrics) -> Service[State, Policy]:
+    """The daemon, made from its settings."""
+    own = settings.section("apply_layer", ApplyLayerSettings)
+    return Service(
+        "apply_layer",
+        State,
+        decide,
+        own.policy(),
+        outside=own.paper_venue(),
+        obeys_mode=True,
+        measure=ApplyMetrics(metrics).measure,
+    )
+
+
+def main() -> None:
+    """Run until told to stop."""
+    run_service("apply_layer", service)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Wiring of exitbrain."""
+
+from __future__ import annotations
+
+from services.exitbrain.decider import Policy, State, decide
+from services.exitbrain.settings import ExitbrainSettings
+from shared.daemon import run_service
+from shared.metrics import RunnerMetrics
+from shared.runner import Service
+from shared.settings import Settings
+
+
+def service(settings: Settings, _metrics: RunnerMetrics) -> Service[State, Policy]:
+    """The daemon, made from its settings."""
+    policy = settings.section("exitbrain", ExitbrainSettings).policy()
+    return Service("exitbrain", State, decide, policy)
+
+
+def main() -> None:
+    """Run until told to stop."""
+    run_service("exitbrain", service)
+
+
+if __name__ == "__main__":
+    main()

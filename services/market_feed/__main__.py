@@ -1,0 +1,118 @@
+"""Wiring of market_feed: candle files in, prices out, each step committed once."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from datetime import UTC, datetime
+
+from services.market_feed.decider import Anchor, Offer, Policy, Readers, State, Wait, decide
+from services.market_feed.klines import CandleFiles, MalformedCandles, load
+from services.market_feed.replay import steps
+from services.market_feed.settings import MarketFeedSettings
+from shared.bus import Bus, Commit
+from shared.contracts import MarketTick, encode
+from shared.daemon import run_producer
+from shared.decisions import Received
+from shared.log import logger
+from shared.session import Session, Stopped, flat
+from shared.settings import Settings, SettingsError
+from shared.state import StateCodec
+from shared.streams import MARKET_TICK
+
+
+class Feed:
+    """One replay under way. A restarted feed goes on after the last instant it committed."""
+
+    def __init__(
+        self, session: Session, policy: Policy, files: CandleFiles, stop: threading.Event
+    ) -> None:
+        self._session = session
+        self._policy = policy
+        self._files = files
+        self._stop = stop
+        self._codec = StateCodec(State)
+        names = "\0".join(str(f.path.name) for fs in files.by_symbol.values() for f in fs)
+        self._replay = hashlib.sha256(names.encode()).hexdigest()[:12]
+
+    def run(self) -> None:
+        """Publish until the last bar or until told to stop."""
+        state = self._codec.load(self._session.acquire())
+        progress = state.replays.get(self._replay)
+        published = 0
+        anchor: Anchor | None = None
+        resume_after = progress.at if progress else None
+        for at, ticks in steps(self._files, self._policy.step_ticks, resume_after):
+            anchor = anchor or Anchor(at, datetime.now(UTC))
+            while not self._stop.is_set():
+                readers = self._session.patiently(self._readers)
+                offer = Offer(self._replay, at, ticks, anchor, readers)
+                after, outputs = decide(state, Received(offer, datetime.now(UTC)), self._policy)
+                if isinstance(outputs[0], Wait):
+                    self._stop.wait(outputs[0].seconds)
+                    continue
+                self._session.commit(
+                    Commit(
+                        published=[
+                            flat(MARKET_TICK, encode(tick))
+                            for tick in outputs
+                            if isinstance(tick, MarketTick)
+                        ],
+                        documents=self._codec.changes(state, after),
+                    )
+                )
+                state, published = after, published + len(outputs)
+                self._session.housekeeping()
+                break
+            if self._stop.is_set():
+                logger().info("stopped", ticks=published, at=at.isoformat())
+                return
+        logger().info("replay_ended", ticks=published, bars=self._files.bars)
+
+    def _readers(self) -> Readers:
+        return readers_of(self._session.bus)
+
+
+def readers_of(bus: Bus) -> Readers:
+    """How far the readers are, from the groups' own counts."""
+    behind, idle = 0, True
+    for row in bus.backlog():
+        if row.stream == MARKET_TICK.name:
+            # A lag that the server cannot count is taken for a long one: better slow than early.
+            lag = (1_000_000 if row.behind else 0) if row.lag is None else row.lag
+            behind = max(behind, lag + row.pending)
+        else:
+            idle = idle and row.idle
+    return Readers(behind, idle)
+
+
+def body(settings: Settings, session: Session, stop: threading.Event) -> None:
+    """Check every file, then replay them."""
+    own = settings.section("market_feed", MarketFeedSettings)
+    if not own.files:
+        raise SettingsError(
+            f"{settings.origin}: market_feed.files: name candle files to replay; "
+            "a live socket comes with the live venue"
+        )
+    try:
+        files = load(own.files)
+    except MalformedCandles as error:
+        raise SettingsError(f"market_feed.files: {error}") from None
+    for warning in files.warnings:
+        logger().warning("bars_missing", detail=warning)
+    try:
+        Feed(session, own.policy(), files, stop).run()
+    except Stopped:
+        logger().warning("stopped_without_server")
+        return
+    if not own.until_end:
+        stop.wait()
+
+
+def main() -> None:
+    """Run until told to stop, or until the last bar."""
+    run_producer("market_feed", body)
+
+
+if __name__ == "__main__":
+    main()

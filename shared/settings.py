@@ -1,0 +1,164 @@
+"""Settings: one TOML file, then the environment; every error names the setting by its path.
+
+A section of the file is one daemon's, or one of those below. The environment overrides a single
+value: `QUANTUM_HARVEST_BRAIN__COST_BPS=12` is `cost_bps` of `[harvest_brain]`, and two underscores
+go one table deeper. `REDIS_URL` is `[redis] url`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.streams import DAEMONS
+
+CONFIG_VARIABLE = "QUANTUM_CONFIG"
+_PREFIX = "QUANTUM_"
+#: What the environment may say besides settings.
+_NOT_SETTINGS = {CONFIG_VARIABLE}
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the text says where it stands and what it should be."""
+
+
+class Section(BaseModel):
+    """A table of the settings file; a name that is none of its own is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RedisSettings(Section):
+    """Where the server is."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+
+
+class LogSettings(Section):
+    """`format=auto` is readable lines in a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class MetricsSettings(Section):
+    """Each daemon serves /metrics on 127.0.0.1 at `base_port` plus its place in the ring.
+
+    market_feed has the first port. 0 serves nothing.
+    """
+
+    base_port: int = Field(default=9460, ge=0, le=65_000)
+
+    def port_of(self, daemon: str) -> int:
+        """The port of one daemon, or 0."""
+        return self.base_port + DAEMONS.index(daemon) if self.base_port else 0
+
+
+_SHARED: dict[str, type[Section]] = {
+    "redis": RedisSettings,
+    "log": LogSettings,
+    "metrics": MetricsSettings,
+}
+
+T = TypeVar("T", bound=Section)
+
+
+class Settings:
+    """The tables as they were read; `section` checks one of them against its model."""
+
+    def __init__(self, tables: Mapping[str, Any], origin: str) -> None:
+        self._tables = tables
+        self.origin = origin
+        unknown = sorted(tables.keys() - {*_SHARED, *DAEMONS})
+        if unknown:
+            known = ", ".join((*_SHARED, *DAEMONS))
+            raise SettingsError(f"{origin}: [{unknown[0]}] is no section; there are {known}")
+
+    def section(self, name: str, model: type[T]) -> T:
+        """Read one section.
+
+        Raises:
+            SettingsError: names file, path, value and what was expected, one line each.
+        """
+        try:
+            return model.model_validate(self._tables.get(name, {}))
+        except ValidationError as invalid:
+            lines = [_line(self.origin, name, error) for error in invalid.errors()]
+            raise SettingsError("\n".join(lines)) from None
+
+    @property
+    def redis(self) -> RedisSettings:
+        """`[redis]`."""
+        return self.section("redis", RedisSettings)
+
+    @property
+    def log(self) -> LogSettings:
+        """`[log]`."""
+        return self.section("log", LogSettings)
+
+    @property
+    def metrics(self) -> MetricsSettings:
+        """`[metrics]`."""
+        return self.section("metrics", MetricsSettings)
+
+
+def _line(origin: str, section: str, error: Any) -> str:
+    path = ".".join((section, *(str(part) for part in error["loc"])))
+    given = "" if error["type"] == "missing" else f" (it is {error['input']!r})"
+    if error["type"] == "extra_forbidden":
+        return f"{origin}: {path}: there is no such setting"
+    return f"{origin}: {path}: {error['msg']}{given}"
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Read the settings from `path` (or `QUANTUM_CONFIG`, or none) and the environment.
+
+    Raises:
+        SettingsError: the file is missing or not TOML, or a name in it or in the environment is
+            not known.
+    """
+    if path is None and environment.get(CONFIG_VARIABLE):
+        path = Path(environment[CONFIG_VARIABLE])
+    tables: dict[str, Any] = {}
+    origin = "defaults and environment"
+    if path is not None:
+        origin = str(path)
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        except FileNotFoundError:
+            raise SettingsError(f"{path}: there is no such settings file") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from None
+    if environment.get("REDIS_URL"):
+        tables.setdefault("redis", {})["url"] = environment["REDIS_URL"]
+    for name, value in sorted(environment.items()):
+        if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
+            _override(tables, name, value)
+    return Settings(tables, origin)
+
+
+def _override(tables: dict[str, Any], name: str, value: str) -> None:
+    *path, last = name.removeprefix(_PREFIX).lower().split("__")
+    if not path:
+        raise SettingsError(f"{name}: name a section and a setting, as in QUANTUM_LOG__LEVEL")
+    table = tables
+    for part in path:
+        # A symbol is written in capitals in the file; the environment has capitals only.
+        key = part.upper() if part.upper() in table else part
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"{name}: {part} is a value, not a section")
+    table[last] = _list(name, value) if value.startswith("[") else value
+
+
+def _list(name: str, value: str) -> Any:
+    """A list is written as in the file: `["BTCUSDT", "SOLUSDT"]`."""
+    try:
+        return tomllib.loads(f"value = {value}", parse_float=Decimal)["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{name}: {error}") from None
