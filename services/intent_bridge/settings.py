@@ -22,7 +22,7 @@ class IntentBridgeSettings(Section):
     symbols: tuple[str, ...] = ()
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)
     max_ahead_s: Decimal = Field(default=Decimal(2), ge=0)
-    max_order_notional: Decimal = Field(default=Decimal(1000), gt=0)
+    max_order_notional: Decimal = Field(default=Decimal(2000), gt=0)
     max_exposure: Decimal = Field(default=Decimal(5000), gt=0)
     max_open_positions: int = Field(default=5, ge=1)
     cooldown_s: Decimal = Field(default=Decimal(300), ge=0)

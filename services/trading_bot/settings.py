@@ -24,7 +24,7 @@ class TradingBotSettings(Section):
     strategy: str = "trend_following"
     symbols: tuple[str, ...] = ()
     min_confidence: Decimal = Field(default=Decimal("0.45"), ge=0, le=1)
-    position_size_usd: Decimal = Field(default=Decimal(200), gt=0)
+    position_size_usd: Decimal = Field(default=Decimal(1000), gt=0)
     leverage: int = Field(default=10, ge=1, le=125)
     symbol: dict[str, SymbolSettings] = {}
 

@@ -1,0 +1,36 @@
+"""`quantum`: every command of the suite, one module each."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared.cli.calc import calc
+from shared.cli.up import up
+from shared.streams import DAEMONS
+
+app = typer.Typer(
+    name="quantum",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A position in profit is always harvested, once, and is never without a stop.",
+)
+app.add_typer(calc, name="calc")
+app.command("up")(up)
+
+
+@app.command()
+def run(
+    daemon: Annotated[str, typer.Argument(help=", ".join(DAEMONS))],
+    config: Annotated[Path | None, typer.Option(help="The settings file.")] = None,
+) -> None:
+    """Run one daemon in this process, as systemd does."""
+    if daemon not in DAEMONS:
+        raise typer.BadParameter(f"{daemon} is no daemon; there are {', '.join(DAEMONS)}")
+    if config is not None:
+        os.environ["QUANTUM_CONFIG"] = str(config)
+    importlib.import_module(f"services.{daemon}.__main__").main()
