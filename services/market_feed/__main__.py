@@ -18,7 +18,10 @@ from shared.log import logger
 from shared.session import Session, Stopped, flat
 from shared.settings import Settings, SettingsError
 from shared.state import StateCodec
-from shared.streams import MARKET_TICK
+from shared.streams import MARKET_TICK, STREAMS
+
+#: Stands for a backlog that cannot be counted: better slow than early.
+_UNCOUNTED = 1_000_000
 
 
 class Feed:
@@ -74,15 +77,22 @@ class Feed:
 
 
 def readers_of(bus: Bus) -> Readers:
-    """How far the readers are, from the groups' own counts."""
+    """How far the readers are, from the groups' own counts.
+
+    A reader that has not come up yet has everything before it, so a replay waits for the whole
+    ring to stand.
+    """
+    rows = {(row.stream, row.group): row for row in bus.backlog()}
     behind, idle = 0, True
-    for row in bus.backlog():
-        if row.stream == MARKET_TICK.name:
-            # A lag that the server cannot count is taken for a long one: better slow than early.
-            lag = (1_000_000 if row.behind else 0) if row.lag is None else row.lag
-            behind = max(behind, lag + row.pending)
-        else:
-            idle = idle and row.idle
+    for stream in STREAMS:
+        for reader in stream.readers:
+            row = rows.get((stream.name, reader))
+            if stream is not MARKET_TICK:
+                idle = idle and row is not None and row.idle
+            elif row is None or (row.behind and row.lag is None):
+                behind = _UNCOUNTED
+            else:
+                behind = max(behind, (row.lag or 0) + row.pending)
     return Readers(behind, idle)
 
 

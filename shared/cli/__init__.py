@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from shared.cli.calc import calc
+from shared.cli.demo import demo
 from shared.cli.up import up
 from shared.streams import DAEMONS
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     help="A position in profit is always harvested, once, and is never without a stop.",
 )
 app.add_typer(calc, name="calc")
+app.command("demo")(demo)
 app.command("up")(up)
 
 

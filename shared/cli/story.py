@@ -6,6 +6,7 @@ Reads streams, the position records and the paper venue's books; decides nothing
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,6 @@ from redis import Redis
 
 from shared.bus import RedisBus, connect
 from shared.contracts import (
-    EntryPlan,
     ExitPlan,
     FillResult,
     MarketTick,
@@ -50,6 +50,11 @@ class SymbolStory:
     net_fills: Decimal = ZERO
     unprotected_s_max: Decimal = ZERO
 
+    @property
+    def traded(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self.entries or self.adopted or self.refusals)
+
 
 @dataclass
 class Story:
@@ -70,9 +75,9 @@ class Story:
         return not self.problems
 
     def as_json(self) -> dict[str, Any]:
-        """For machines; numbers that are money or quantities are strings."""
-        text: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return {"ok": self.ok, **text}
+        """For machines; the check of the sums was made on exact numbers before."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=float))
+        return {"ok": self.ok, **plain}
 
 
 def messages(client: Redis, stream: Stream) -> Iterator[Any]:
@@ -102,20 +107,18 @@ def tell(redis_url: str) -> Story:
     """Read the whole run and check that it adds up."""
     client = reader(redis_url)
     symbols: dict[str, SymbolStory] = {}
-    open_qty: dict[str, Decimal] = {}
     for result in messages(client, APPLY_RESULT):
         story = symbols.setdefault(result.symbol, SymbolStory())
         _count(story, result)
-        open_qty[result.symbol] = result.position_qty
     bus = RedisBus(redis_url, "market_feed")
     rows = bus.backlog()
     bus.close()
     wallet_change, funding, venue = _venue(client)
     story_ = Story(
-        symbols=symbols,
-        streams={stream.name: _added(client, stream.key) for stream in STREAMS},
+        symbols={name: one for name, one in symbols.items() if one.traded},
+        streams={stream.name: added(client, stream.key) for stream in STREAMS},
         dead_letters={
-            stream.name: count for stream in STREAMS if (count := _added(client, stream.dead_key))
+            stream.name: count for stream in STREAMS if (count := added(client, stream.dead_key))
         },
         pending=sum(row.pending for row in rows),
         behind=sum(row.lag or 0 for row in rows),
@@ -155,7 +158,7 @@ def _count(story: SymbolStory, result: Result) -> None:
         story.rungs[result.reason] = story.rungs.get(result.reason, 0) + 1
 
 
-def _added(client: Redis, key: str) -> int:
+def added(client: Redis, key: str) -> int:
     """How many entries a stream ever had; trimming does not lower it."""
     if not client.exists(key):
         return 0
@@ -205,6 +208,20 @@ def _problems(client: Redis, story: Story, venue: dict[str, Decimal]) -> Iterato
             yield f"{symbol}: a position stood without a stop for {naked_s} s"
 
 
+def settle(address: str, *, within_s: float = 30.0) -> bool:
+    """Wait until every group has finished all there is; False if that takes too long."""
+    bus = RedisBus(address, "market_feed")
+    deadline = time.monotonic() + within_s
+    try:
+        while time.monotonic() < deadline:
+            if all(row.idle for row in bus.backlog()):
+                return True
+            time.sleep(0.02)
+    finally:
+        bus.close()
+    return False
+
+
 def highest_r(client: Redis, ticks: Iterator[MarketTick], symbol: str) -> Decimal:
     """The highest R_net of a symbol's first position while it was open, over all its prices."""
     first: Result | None = None
@@ -239,5 +256,5 @@ def executed_exits(client: Redis) -> Counter[str]:
     return Counter(
         plan.action
         for plan in messages(client, APPLY_PLAN)
-        if isinstance(plan, ExitPlan | MoveStopPlan) and not isinstance(plan, EntryPlan)
+        if isinstance(plan, ExitPlan | MoveStopPlan)
     )

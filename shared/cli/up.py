@@ -8,7 +8,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +15,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from shared.bus import RedisBus, connect, load_library
+from shared.bus import connect, load_library
 from shared.cli.ring import Ring, replay_environment
-from shared.cli.story import Story, tell
+from shared.cli.story import Story, settle, tell
 from shared.daemon import EXIT_SETTINGS
 from shared.server import ServerFailed, ServerNotFound, server_url
 from shared.settings import SettingsError, load
@@ -131,20 +130,6 @@ def _run(
     return (tell(address) if until_end and not status else None), status
 
 
-def settle(address: str, *, within_s: float = 30.0) -> bool:
-    """Wait until every group has finished all there is; False if that takes too long."""
-    bus = RedisBus(address, "market_feed")
-    deadline = time.monotonic() + within_s
-    try:
-        while time.monotonic() < deadline:
-            if all(row.idle for row in bus.backlog()):
-                return True
-            time.sleep(0.02)
-    finally:
-        bus.close()
-    return False
-
-
 def _print(story: Story, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(story.as_json()))
@@ -156,8 +141,6 @@ def _print(story: Story, *, as_json: bool) -> None:
     ):  # fmt: skip
         table.add_column(heading, justify="left" if heading == "symbol" else "right")
     for symbol, one in sorted(story.symbols.items()):
-        if not (one.entries or one.adopted):
-            continue
         rungs = [str(one.rungs.get(f"PARTIAL_{share}", 0)) for share in (25, 50, 75)]
         table.add_row(
             symbol, str(one.entries), *rungs, str(one.stops), str(one.full_closes),

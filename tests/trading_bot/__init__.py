@@ -1,0 +1,1 @@
+"""trading_bot, driven by the ticks that it reads."""
