@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from shared.settings import SettingsError
+
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 
@@ -56,6 +58,14 @@ class RunnerMetrics:
         )
 
     def serve(self, port: int, *, address: str = "127.0.0.1") -> None:
-        """Serve /metrics in a thread of its own; port 0 serves nothing."""
-        if port:
+        """Serve /metrics in a thread of its own; port 0 serves nothing.
+
+        Raises:
+            SettingsError: the port is taken.
+        """
+        if not port:
+            return
+        try:
             start_http_server(port, addr=address, registry=self.registry)
+        except OSError as error:
+            raise SettingsError(f"metrics.base_port: {address}:{port}: {error.strerror}") from None

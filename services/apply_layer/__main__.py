@@ -9,6 +9,7 @@ from services.apply_layer.settings import ApplyLayerSettings
 from services.apply_layer.turn import Policy, State
 from shared.contracts import FillResult, PositionResult, RefusedResult, StopMovedResult
 from shared.daemon import run_service
+from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.runner import Service
 from shared.settings import Settings
@@ -42,6 +43,9 @@ class ApplyMetrics:
 def service(settings: Settings, metrics: RunnerMetrics) -> Service[State, Policy]:
     """The daemon, made from its settings."""
     own = settings.section("apply_layer", ApplyLayerSettings)
+    for leverage in (1, 10, 50):
+        for warning in own.warnings(leverage):
+            logger().warning("ladder_conflict", detail=warning)
     return Service(
         "apply_layer",
         State,

@@ -14,8 +14,9 @@ from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.paper_rules import BUILT_IN_RULES, default_rules
 from services.apply_layer.turn import Policy, TakeProfitMode
+from shared.formulas import NoSafeStop, exit_levels, unreachable_rungs
 from shared.settings import Section
-from shared.sides import PositionSide
+from shared.sides import PositionSide, Side
 
 
 class RulesSettings(Section):
@@ -76,6 +77,21 @@ class ApplyLayerSettings(Section):
             adopt=self.adopt,
             take_profit_mode=self.take_profit_mode,
         )
+
+    def warnings(self, leverage: int) -> tuple[str, ...]:
+        """What the take-profit mode costs the ladder at a leverage, at the 2 % ATR proxy."""
+        if self.take_profit_mode is TakeProfitMode.HARVEST:
+            return ()
+        levels = exit_levels(side=Side.BUY, entry_price=Decimal(1), leverage=leverage)
+        if isinstance(levels, NoSafeStop):
+            return ()
+        one_target = self.take_profit_mode is TakeProfitMode.BRACKET
+        shares = (Decimal(1),) if one_target else levels.harvest_scheme
+        lost = [rung.name for rung in unreachable_rungs(levels, shares)]
+        if not lost:
+            return ()
+        mode = self.take_profit_mode.value
+        return (f"take_profit_mode={mode} at {leverage}x leaves {', '.join(lost)} unreachable",)
 
     def paper_policy(self) -> PaperPolicy:
         """The paper venue's terms, for the built-in symbols and those that are named here."""

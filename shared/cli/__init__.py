@@ -11,6 +11,8 @@ import typer
 
 from shared.cli.calc import calc
 from shared.cli.demo import demo
+from shared.cli.inspect import check, init, positions
+from shared.cli.schemas import schemas
 from shared.cli.up import up
 from shared.streams import DAEMONS
 
@@ -23,6 +25,10 @@ app = typer.Typer(
 app.add_typer(calc, name="calc")
 app.command("demo")(demo)
 app.command("up")(up)
+app.command("positions")(positions)
+app.command("check")(check)
+app.command("init")(init)
+app.command("schemas")(schemas)
 
 
 @app.command()

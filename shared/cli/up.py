@@ -54,9 +54,6 @@ def up(
     environment = replay_environment(replay, speed=speed, until_end=until_end) if replay else {}
     if config is not None:
         environment["QUANTUM_CONFIG"] = str(config)
-    environment.setdefault(
-        "QUANTUM_METRICS__BASE_PORT", os.environ.get("QUANTUM_METRICS__BASE_PORT", "0")
-    )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -69,6 +66,9 @@ def up(
         url = os.environ.get("REDIS_URL") or (
             load(config, os.environ).redis.url if config is not None or not replay else None
         )
+        if url is None:
+            # Nobody scrapes a ring that is gone after the replay, and two may run side by side.
+            environment.setdefault("QUANTUM_METRICS__BASE_PORT", "0")
         try:
             # A server that lives as long as one replay need not survive a power cut.
             with server_url(url, own / "redis", appendfsync="everysec") as address:

@@ -6,6 +6,7 @@ Prices, quantities, fractions and R are Decimal; scores and market statistics ar
 
 from __future__ import annotations
 
+from shared.formulas.conflicts import unreachable_rungs
 from shared.formulas.exits import (
     ExitLevels,
     ExitPolicy,
@@ -89,4 +90,5 @@ __all__ = [
     "safe_stop_fraction",
     "target_qty",
     "unmerged_ladder",
+    "unreachable_rungs",
 ]

@@ -1,0 +1,227 @@
+"""`quantum positions`, `quantum check` and `quantum init`: what stands, and whether it can run."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from redis import Redis
+from redis.exceptions import NoPermissionError, RedisError
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from shared.bus import connect, load_library
+from shared.bus.client import library_code
+from shared.daemon import EXIT_SETTINGS
+from shared.decisions import Mode
+from shared.settings import Settings, SettingsError, load
+from shared.streams import DAEMONS, MODE_KEY, PREFIX, harvest_key
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+def _settings(config: Path | None) -> Settings:
+    try:
+        return load(config, os.environ)
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_SETTINGS) from None
+
+
+def _server(config: Path | None) -> Redis:
+    """The server of the settings, or a clear line and exit status 1."""
+    url = _settings(config).redis.url
+    client = connect(url)
+    try:
+        client.ping()
+    except RedisError as error:
+        typer.echo(f"no server at {url}: {error}", err=True)
+        raise typer.Exit(1) from None
+    return client
+
+
+def init(*, config: ConfigOption = None) -> None:
+    """Load the Function library into the server; for an administrator, once and after upgrades."""
+    load_library(_server(config))
+    typer.echo("The Function library `quantum` is loaded.")
+
+
+def positions(*, config: ConfigOption = None, json_: JsonOption = False) -> None:
+    """Show every open position: R, stop, what is harvested, and the rungs."""
+    client = _server(config)
+    rows = sorted(_positions(client), key=lambda row: row["symbol"])
+    if json_:
+        typer.echo(json.dumps(rows))
+        return
+    if not rows:
+        typer.echo("No position is open.")
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("symbol", "side", "left", "of", "entry", "stop", "mark", "R", "kill", "rungs"):
+        table.add_column(heading, justify="left" if heading in ("symbol", "rungs") else "right")
+    for row in rows:
+        table.add_row(
+            row["symbol"], row["side"], row["qty"], row["initial_qty"], row["entry_price"],
+            row.get("stop_loss", "[red]none[/red]"), row["current_price"], row["r_net"],
+            row.get("kill_score", ""), row.get("rungs", "").replace(" ", "\n"),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def _positions(client: Redis) -> Iterator[dict[str, str]]:
+    for key in client.scan_iter(match=f"{PREFIX}:position:*", count=1000):
+        record = _hash(client, key)
+        harvest = _hash(client, harvest_key(record["symbol"]))
+        extra = ("kill_score", "rungs", "r_max", "awaiting")
+        yield record | {name: harvest[name] for name in extra if name in harvest}
+
+
+def _hash(client: Redis, key: Any) -> dict[str, str]:
+    flat: Any = client.execute_command("HGETALL", key)  # type: ignore[no-untyped-call]
+    pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+    return {str(name, "utf-8"): str(value, "utf-8") for name, value in pairs}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. A `warn` is worth a thought, a `fail` must be mended."""
+
+    what: str
+    verdict: Literal["ok", "warn", "fail"]
+    detail: str
+
+
+def check(*, config: ConfigOption = None, json_: JsonOption = False) -> None:
+    """Look whether the ring can run here: settings, server, durability, functions, ladder.
+
+    Exits with 1 if anything must be mended.
+    """
+    findings = list(_findings(config))
+    failed = any(finding.verdict == "fail" for finding in findings)
+    if json_:
+        rows = [asdict(finding) for finding in findings]
+        typer.echo(json.dumps({"ok": not failed, "findings": rows}))
+    else:
+        colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+        for heading in ("what", "verdict", "detail"):
+            table.add_column(heading, overflow="fold")
+        for one in findings:
+            colour = colours[one.verdict]
+            table.add_row(one.what, f"[{colour}]{one.verdict}[/{colour}]", one.detail)
+        Console().print(table)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _findings(config: Path | None) -> Iterator[Finding]:
+    try:
+        settings = load(config, os.environ)
+    except SettingsError as error:
+        yield Finding("settings", "fail", str(error))
+        return
+    yield from _settings_findings(settings)
+    try:
+        client = connect(settings.redis.url)
+        client.ping()
+    except (SettingsError, RedisError, ValueError) as error:
+        yield Finding("server", "fail", f"no server can be reached: {error}")
+        return
+    for look in (_version, _durability, _memory, _library, _mode):
+        try:
+            yield look(client)
+        except NoPermissionError:
+            name = look.__name__.strip("_")
+            yield Finding(name, "warn", "this user may not look; ask the administrator")
+
+
+def settings_of(daemon: str, settings: Settings) -> Any:
+    """A daemon's checked section; the model is named after the daemon."""
+    module = importlib.import_module(f"services.{daemon}.settings")
+    name = "".join(part.capitalize() for part in daemon.split("_"))
+    return settings.section(daemon, getattr(module, f"{name}Settings"))
+
+
+def _settings_findings(settings: Settings) -> Iterator[Finding]:
+    checked: dict[str, Any] = {}
+    for name, read in _readers(settings):
+        try:
+            checked[name] = read()
+            policy = getattr(checked[name], "policy", None)
+            if policy is not None:
+                policy()
+        except (SettingsError, ValueError) as error:
+            yield Finding(f"settings [{name}]", "fail", str(error))
+            checked.pop(name, None)
+    if len(checked) == len(DAEMONS) + 3:
+        yield Finding("settings", "ok", settings.origin)
+    if "trading_bot" in checked and "apply_layer" in checked:
+        bot = checked["trading_bot"]
+        used = {bot.leverage, *(own.leverage or bot.leverage for own in bot.symbol.values())}
+        lost = [line for lev in sorted(used) for line in checked["apply_layer"].warnings(lev)]
+        detail = "; ".join(lost) or f"{checked['apply_layer'].take_profit_mode.value}, no conflict"
+        yield Finding("ladder", "warn" if lost else "ok", detail)
+
+
+def _readers(settings: Settings) -> Iterator[tuple[str, Callable[[], Any]]]:
+    yield "redis", lambda: settings.redis
+    yield "log", lambda: settings.log
+    yield "metrics", lambda: settings.metrics
+    for daemon in DAEMONS:
+        yield daemon, partial(settings_of, daemon, settings)
+
+
+def _version(client: Redis) -> Finding:
+    info: Any = client.info("server")
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    version = info.get("valkey_version", info["redis_version"])
+    # Valkey reports 7.2.4 as its Redis version, so that number alone orders both.
+    old = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2]) < (7, 0)
+    detail = f"{name} {version}" + (": 7.0 or later is needed" if old else "")
+    return Finding("server", "fail" if old else "ok", detail)
+
+
+def _durability(client: Redis) -> Finding:
+    config = cast(dict[str, str], client.config_get("append*"))
+    if config.get("appendonly") != "yes":
+        detail = "appendonly is off: a restart of the server loses everything"
+        return Finding("durability", "fail", detail)
+    if config.get("appendfsync") != "always":
+        how = config.get("appendfsync")
+        detail = f"appendfsync is {how}: a crash may lose the last second; `always` loses nothing"
+        return Finding("durability", "warn", detail)
+    return Finding("durability", "ok", "append-only file, fsync always")
+
+
+def _memory(client: Redis) -> Finding:
+    policy = cast(dict[str, str], client.config_get("maxmemory-policy"))["maxmemory-policy"]
+    evicts = policy != "noeviction"
+    detail = f"maxmemory-policy is {policy}" + (": it may evict positions" if evicts else "")
+    return Finding("memory", "fail" if evicts else "ok", detail)
+
+
+def _library(client: Redis) -> Finding:
+    listed = client.function_list(library="quantum", withcode=True)
+    if not listed:
+        return Finding("library", "fail", "the Function library is missing: run `quantum init`")
+    words = [word for word in listed[0] if isinstance(word, bytes)]
+    if library_code().encode() not in words:
+        return Finding("library", "fail", "the Function library is another: run `quantum init`")
+    return Finding("library", "ok", "loaded, and the one of this version")
+
+
+def _mode(client: Redis) -> Finding:
+    raw: Any = client.get(MODE_KEY)
+    text = None if raw is None else str(raw, "utf-8", "replace")
+    if text is not None and text not in Mode.__members__:
+        detail = f"{MODE_KEY} is {text!r}, which is none of {', '.join(Mode)}; no entry is admitted"
+        return Finding("mode", "warn", detail)
+    return Finding("mode", "ok" if Mode.of(text) is Mode.RUN else "warn", Mode.of(text).value)
