@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
-from shared.bus import Bus, BusDown, Commit, Entry
+from prometheus_client import Counter
+
+from shared.bus import Bus, Commit, Entry, StateLost, Superseded
 from shared.contracts import BadMessage, Message, decode, encode
+from shared.dead_letters import dead_letter
 from shared.decisions import DeadLetter, Mode, Note, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.session import Session, Stopped, flat
 from shared.state import StateCodec
-from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES, Stream
+from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES
 
 S = TypeVar("S")
 P = TypeVar("P")
@@ -99,7 +102,7 @@ class Runner(Generic[S, P]):
         self._batch = Commit()
         self._outputs: list[object] = []
         self._requests: list[object] = []
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
 
     def start(self) -> None:
         """Take over: load the state, and look at the outside world as after a crash."""
@@ -110,17 +113,20 @@ class Runner(Generic[S, P]):
         self._cycle_at = 0.0
 
     def run(self) -> None:
-        """Turn until `stop` is set; a batch in hand is finished first."""
+        """Turn until `stop` is set; a batch in hand is finished first.
+
+        Raises:
+            Superseded, StateLost: this instance is over, and the caller says so.
+        """
         try:
             self.start()
             while not self.stop.is_set():
-                try:
-                    self.step()
-                    self._session.housekeeping()
-                except BusDown:
-                    self._session.patiently(self._bus.mode)
+                self._session.patiently(self.step)
+                self._session.housekeeping()
         except Stopped:
             logger().warning("stopped_without_server")
+        except (Superseded, StateLost):
+            raise
         except Exception:
             logger().critical("crashed", entry=self._entry and self._entry.id, exc_info=True)
             raise
@@ -132,7 +138,8 @@ class Runner(Generic[S, P]):
         """One turn: read a batch, decide it, commit it. Returns how many entries it had.
 
         Raises:
-            BusDown: nothing could be read; nothing is in hand.
+            BusDown, NotReady: nothing could be read; nothing is in hand.
+            Superseded, StateLost: this instance is over; it has done nothing by halves.
         """
         if self._service.outside is not None and time.monotonic() >= self._cycle_at:
             self._look_outside(self._service.outside)
@@ -175,14 +182,15 @@ class Runner(Generic[S, P]):
             if entry.stream.readers[0] == self._service.name:
                 self._bury(entry, bad.code, bad.detail, received_at)
             else:
-                self._count(entry.stream, "unreadable")
+                self._count(self.metrics.messages, entry.stream.name, "unreadable")
             return
-        self._count(entry.stream, "read")
+        self._count(self.metrics.messages, entry.stream.name, "read")
         if self._service.outside is not None:
             for fact in self._service.outside.observe(message):
                 self._decide(fact, received_at)
         self._decide(message, received_at)
-        self._settle(received_at)
+        if self._requests:
+            self._settle(received_at)
 
     def _decide(self, event: object, received_at: datetime) -> None:
         received = Received(event, received_at, self._mode)
@@ -218,20 +226,16 @@ class Runner(Generic[S, P]):
 
     def _bury(self, entry: Entry, code: str, detail: str, at: datetime) -> None:
         """Put a message aside whole, with the reason; the daemon goes on."""
-        letter: list[str | bytes] = [
-            "code", code, "detail", detail, "stream", entry.stream.name, "id", entry.id,
-            "group", self._service.name, "at", at.isoformat(timespec="milliseconds"),
-        ]  # fmt: skip
-        for name, value in entry.fields:
-            letter += (b"original:" + name, value)
+        letter = dead_letter(entry, code=code, detail=detail, group=self._service.name, at=at)
         self._batch.published.append((entry.stream.dead_key, letter))
-        self._count(entry.stream, "dead")
-        self.metrics.dead_letters.labels(entry.stream.name, code).inc()
+        self._count(self.metrics.messages, entry.stream.name, "dead")
+        self._count(self.metrics.dead_letters, entry.stream.name, code)
         fields = {"stream": entry.stream.name, "id": entry.id, "code": code, "detail": detail}
         self._outputs.append(Note("dead_letter", fields, level="error"))
 
-    def _count(self, stream: Stream, outcome: str) -> None:
-        key = (stream.name, outcome)
+    def _count(self, counter: Counter, *labels: str) -> None:
+        """Note what `counter` grows by when the batch in hand is committed."""
+        key = (counter, labels)
         self._counts[key] = self._counts.get(key, 0) + 1
 
     def _commit(self) -> None:
@@ -247,13 +251,13 @@ class Runner(Generic[S, P]):
         for output in self._outputs:
             self._tell(output)
         self._outputs.clear()
-        for (stream, outcome), count in self._counts.items():
-            self.metrics.messages.labels(stream, outcome).inc(count)
+        for (counter, labels), count in self._counts.items():
+            counter.labels(*labels).inc(count)
         self._counts.clear()
 
     def _tell(self, output: object) -> None:
         if isinstance(output, Note):
             getattr(logger(), output.level)(output.event, **output.fields)
         elif isinstance(output, Message):
-            self.metrics.published.labels(output.stream_name).inc()
+            self._count(self.metrics.published, output.stream_name)
         self._service.measure(output)

@@ -6,6 +6,7 @@ repeated until the bus knows whether it happened.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import TypeVar
 from shared.bus import Bus, BusDown, Commit, NotReady
 from shared.log import logger
 from shared.metrics import RunnerMetrics
-from shared.streams import BY_NAME, STREAMS, Stream
+from shared.streams import STREAMS, Stream
 
 BACKOFF_S = (0.1, 5.0)
 HOUSEKEEPING_S = 2.0
@@ -82,13 +83,21 @@ class Session:
         if now < self._tidy_at:
             return
         self._tidy_at = now + HOUSEKEEPING_S
+        try:
+            self._tidy()
+        except (BusDown, NotReady) as error:
+            # The next call that matters will wait for the server.
+            self.metrics.bus_down.inc()
+            logger().warning("housekeeping_put_off", reason=str(error))
+
+    def _tidy(self) -> None:
         for stream in self._writes:
             self.bus.trim(stream)
         for row in self.bus.backlog():
             if row.group == self.daemon:
-                stream = BY_NAME[row.stream]
-                self.metrics.pending.labels(stream.name).set(row.pending)
-                self.metrics.lag.labels(stream.name).set(row.lag or 0)
+                self.metrics.pending.labels(row.stream).set(row.pending)
+                # What the server cannot count must not look like nothing.
+                self.metrics.lag.labels(row.stream).set(math.nan if row.lag is None else row.lag)
 
 
 def flat(stream: Stream, fields: list[tuple[str, str]]) -> tuple[str, list[str | bytes]]:

@@ -12,12 +12,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for top in ("services", "shared") for path in (ROOT / top).rglob("*.py"))
+#: The edges of the daemons, where the outside world comes in.
+EDGES = {"__main__.py", "klines.py"}
+PURE_OF_SHARED = ("contracts", "decisions.py", "formulas", "sides.py", "streams.py")
 PURE = [
     path
     for path in SOURCES
-    if path.is_relative_to(ROOT / "shared/formulas")
-    or path.is_relative_to(ROOT / "shared/contracts")
-    or path.name == "decider.py"
+    if (path.is_relative_to(ROOT / "services") and path.name not in EDGES)
+    or any(path.is_relative_to(ROOT / "shared" / name) for name in PURE_OF_SHARED)
 ]
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 
@@ -87,6 +89,12 @@ def long_functions(tree: ast.Module) -> Iterator[str]:
 @pytest.mark.parametrize("path", PURE, ids=name_of)
 def test_a_pure_module_reads_no_clock_file_or_environment(path: Path) -> None:
     assert list(impurities(tree_of(path))) == []
+
+
+def test_every_decider_is_among_the_pure_modules() -> None:
+    deciders = set((ROOT / "services").glob("*/decider.py"))
+    assert deciders
+    assert deciders <= set(PURE)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

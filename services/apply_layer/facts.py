@@ -48,6 +48,8 @@ def on_accepted(turn: Turn, fact: OrderAccepted) -> None:
         return
     position = turn.state.positions.get(fact.symbol)
     if position is None:
+        if sent.action == "MOVE_STOP":
+            _say(turn, sent, at=fact.at, code="no_such_position", reason="it ended meanwhile")
         withdraw(turn, sent)
         return
     for older in turn.orders_of(fact.symbol, Leg.STOP):
@@ -70,14 +72,15 @@ def on_filled(turn: Turn, fact: OrderFilled) -> None:
     sent = turn.state.orders.get(fact.client_order_id)
     if sent is not None and fact.done:
         turn.forget(fact.client_order_id)
-    if sent is not None and sent.leg is Leg.ENTRY:
+    position = turn.state.positions.get(fact.symbol)
+    adds = position is None or fact.side is position.side.entry
+    if sent is not None and sent.leg is Leg.ENTRY and adds:
         _entered(turn, fact, sent)
         return
-    position = turn.state.positions.get(fact.symbol)
     if position is None:
         turn.note("fill_without_position", "error", symbol=fact.symbol, trade_id=fact.trade_id)
         return
-    if fact.side is position.side.entry:
+    if adds:
         _grown(turn, fact, position, sent)
         return
     harvest = sent is not None and (
@@ -217,8 +220,14 @@ def refuse(
             reason=reason,
         )  # fmt: skip
         return
+    _say(turn, sent, at=at, code=code, reason=reason, status=status)
+
+
+def _say(
+    turn: Turn, sent: Sent, *, at: datetime, code: str, reason: str, status: str = "REJECTED"
+) -> None:
     turn.refused(
-        symbol=symbol,
+        symbol=sent.request.symbol,
         plan_id=sent.plan_id,
         intent_id=sent.intent_id,
         side=sent.request.side,

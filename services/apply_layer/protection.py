@@ -44,7 +44,7 @@ def on_look(turn: Turn, looked: Looked) -> None:
     _learn_what_stands(turn, snapshot)
     held = {position.symbol: position for position in snapshot.positions}
     for position in tuple(turn.state.positions.values()):
-        if not _in_flight(turn, position.symbol):
+        if not _in_flight(turn, position.symbol, snapshot):
             _reconcile(turn, position, held.get(position.symbol), snapshot)
     _take_over(turn, snapshot)
     _send_what_never_left(turn, snapshot)
@@ -65,14 +65,28 @@ def _learn_what_stands(turn: Turn, snapshot: VenueSnapshot) -> None:
     """An order that stands was accepted, even if the answer that said so was lost."""
     for order in snapshot.open_orders:
         sent = turn.state.orders.get(order.client_order_id)
-        if sent is not None and not sent.accepted:
-            name, symbol = order.client_order_id, order.symbol
-            on_accepted(turn, OrderAccepted(name, symbol, order.order_id, sent.request.at))
+        if sent is None or sent.accepted:
+            continue
+        asked = sent.request
+        if (order.side, order.qty, order.trigger_price) == (
+            asked.side,
+            asked.qty,
+            asked.trigger_price,
+        ):
+            name = order.client_order_id
+            on_accepted(turn, OrderAccepted(name, order.symbol, order.order_id, asked.at))
 
 
-def _in_flight(turn: Turn, symbol: str) -> bool:
-    """Whether an order may be about to change the position."""
-    return any(turn.orders_of(symbol, Leg.ENTRY, Leg.EXIT, Leg.FLATTEN))
+def _in_flight(turn: Turn, symbol: str, snapshot: VenueSnapshot) -> bool:
+    """Whether an order may have changed the position without our having heard of it.
+
+    An exit that the venue still holds whole has not.
+    """
+    standing = {order.client_order_id for order in snapshot.open_orders}
+    return any(
+        sent.leg is Leg.ENTRY or sent.request.client_order_id not in standing
+        for sent in turn.orders_of(symbol, Leg.ENTRY, Leg.EXIT, Leg.FLATTEN)
+    )
 
 
 def _live_stops(position: Position, snapshot: VenueSnapshot) -> list[OpenOrder]:
@@ -102,7 +116,7 @@ def _take_over(turn: Turn, snapshot: VenueSnapshot) -> None:
 
 def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
     """Take over a position that the suite did not open: its own stop if it has one, 2 % if not."""
-    if _in_flight(turn, found.symbol):
+    if _in_flight(turn, found.symbol, snapshot):
         return
     opened_ms = int(found.opened_at.timestamp() * 1000)
     position_id = f"{found.symbol}-{opened_ms}"
@@ -206,21 +220,29 @@ def _send_what_never_left(turn: Turn, snapshot: VenueSnapshot) -> None:
         if code is None:
             turn.note("sent_again", plan_id=sent.plan_id, leg=sent.leg.name)
             turn.outputs.append(sent.request)
-        else:
+        elif _asked_for(sent):
             at = max(sent.request.at, snapshot.at)
             status = "EXPIRED" if code == "stale_plan" else "REJECTED"
             refuse(turn, sent, at=at, code=code, reason="it never reached the venue", status=status)
+        else:
+            turn.forget(sent.request.client_order_id)
+
+
+def _asked_for(sent: Sent) -> bool:
+    """Whether a plan waits for this order's outcome; what only protects has none of its own."""
+    return sent.leg in (Leg.ENTRY, Leg.EXIT) or sent.action == "MOVE_STOP"
 
 
 def _why_not_now(turn: Turn, sent: Sent) -> str | None:
-    """Why a plan's order must not leave any more; what protects a position always may."""
+    """Why an order must not leave any more; what protects an open position always may."""
     if sent.leg is Leg.ENTRY:
         if turn.mode is not Mode.RUN:
             return f"mode_{turn.mode.lower()}"
         age_s = (turn.now - sent.produced_at).total_seconds()
         return "stale_plan" if age_s > turn.policy.max_intent_age_s else None
-    asked = sent.leg is Leg.EXIT or sent.action == "MOVE_STOP"
-    return "mode_halt" if asked and turn.mode is Mode.HALT else None
+    if sent.request.symbol not in turn.state.positions:
+        return "no_such_position"
+    return "mode_halt" if _asked_for(sent) and turn.mode is Mode.HALT else None
 
 
 def _protect(turn: Turn, position: Position, looked: Looked) -> None:

@@ -1,5 +1,6 @@
 """The bus: one port, a Redis-compatible server behind it, and a twin in memory."""
 
+from shared.bus.client import connect, load_library
 from shared.bus.memory import MemoryBus, MemoryServer
 from shared.bus.port import (
     Backlog,
@@ -11,7 +12,7 @@ from shared.bus.port import (
     StateLost,
     Superseded,
 )
-from shared.bus.redis import RedisBus, connect, load_library
+from shared.bus.redis import RedisBus
 
 __all__ = [
     "Backlog",

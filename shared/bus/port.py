@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.contracts.wire import RawFields
 from shared.streams import Stream
@@ -23,11 +23,13 @@ class StateLost(Exception):
 
 
 class NotReady(Exception):
-    """The server lacks something that an administrator has to give it; the text says what."""
+    """The server lacks something, or holds something in the way; the text says what.
+
+    An administrator puts it right, and then the same call goes through.
+    """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One stream entry as it was delivered; no fields at all means it was trimmed away unread."""
 
     stream: Stream
@@ -40,7 +42,8 @@ class Entry:
 class Commit:
     """What one commit does, all or nothing.
 
-    `published` holds (stream key, flat fields); a `None` deletes a document or a record.
+    `published` holds (stream key, flat fields); a `None` deletes a document or a record. Names of
+    documents that begin with an underscore are the bus's own.
     """
 
     acknowledged: dict[str, list[str]] = field(default_factory=dict)
@@ -85,19 +88,22 @@ class Bus(Protocol):
     def read(self, *, count: int, block_ms: int) -> list[Entry]:
         """Return what is new, at most `count` entries of each stream, after at most `block_ms`.
 
-        Unfinished entries of an earlier life come first and one at a time, so that the count of
-        deliveries of a message that kills its reader rises alone.
+        Whatever was delivered and never finished comes first and one at a time, so that the count
+        of deliveries of a message that kills its reader rises alone. So a read is finished by a
+        commit before the next one.
 
         Raises:
-            BusDown, StateLost.
+            BusDown, Superseded, StateLost, NotReady.
         """
         ...
 
     def commit(self, commit: Commit) -> None:
-        """Do all of `commit` or nothing. Safe to call again after `BusDown`: it happens once.
+        """Do all of `commit` or nothing.
+
+        Safe to call again after `BusDown` or `NotReady`, with the same commit: it happens once.
 
         Raises:
-            BusDown, Superseded, StateLost.
+            BusDown, Superseded, StateLost, NotReady.
         """
         ...
 
@@ -118,7 +124,9 @@ class Bus(Protocol):
         ...
 
     def trim(self, stream: Stream) -> None:
-        """Remove entries beyond what the stream keeps, never one that a group still needs.
+        """Remove entries beyond what the stream and its dead letters keep.
+
+        An entry that a group has not finished always stays, and so may some that are due.
 
         Raises:
             BusDown.

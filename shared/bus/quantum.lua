@@ -4,8 +4,18 @@
 
 local VERSION = '1'
 
--- What type a key must have for an operation: nothing may fail half-way through a commit.
-local TYPES = { A = 'stream', X = 'stream', H = 'hash' }
+-- What each operation needs: the type of its key, and a command that its caller may give.
+local NEEDS = {
+  A = { type = 'stream', command = { 'XACK', 'group', '0-0' } },
+  X = { type = 'stream', command = { 'XADD', '*', 'field', 'value' } },
+  S = { type = 'hash', command = { 'HSET', 'field', 'value' } },
+  U = { type = 'hash', command = { 'HDEL', 'field' } },
+  D = { type = 'hash', command = { 'DEL' } },
+}
+-- Lua passes at most about 8,000 words to one call.
+local MOST_WORDS = 7000
+-- Entries that one trim may remove, which bounds how long it holds the server.
+local MOST_TRIMMED = 20000
 
 local function split(args, first)
   local operations = {}
@@ -20,14 +30,26 @@ local function split(args, first)
   return operations
 end
 
-local function wrong_type(keys, operations)
-  local known = {}
+-- Why a commit would fail half-way, if it would.
+local function obstacle(keys, operations)
+  local types, allowed = {}, {}
   for _, operation in ipairs(operations) do
-    local wanted = TYPES[operation.kind] or 'hash'
-    local found = known[operation.key] or redis.call('TYPE', keys[operation.key]).ok
-    known[operation.key] = found
-    if found ~= 'none' and found ~= wanted then
-      return redis.error_reply('WRONGTYPE ' .. keys[operation.key] .. ' is a ' .. found)
+    local key, needs = keys[operation.key], NEEDS[operation.kind]
+    local found = types[key] or redis.call('TYPE', key).ok
+    if found == 'none' then found = needs.type end
+    types[key] = found
+    if found ~= needs.type then
+      return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found)
+    end
+    if operation.last - operation.first >= MOST_WORDS then
+      return redis.error_reply('ERR an operation on ' .. key .. ' is too long')
+    end
+    local name = operation.kind .. key
+    if not allowed[name] then
+      allowed[name] = redis.acl_check_cmd(needs.command[1], key, unpack(needs.command, 2))
+      if not allowed[name] then
+        return redis.error_reply('NOPERM no right to ' .. needs.command[1] .. ' ' .. key)
+      end
     end
   end
 end
@@ -35,14 +57,14 @@ end
 -- KEYS: the daemon's state, then every other key that an operation names by its position.
 -- ARGV: epoch, sequence number, then operations: kind, key position, count, that many words.
 --   A group id...      acknowledge        X field value...   append to a stream
---   S field value...   set state          U field...         unset state
---   H field value...   replace a hash     D (nothing)        delete a hash
+--   S field value...   set in a hash      U field...         unset in a hash
+--   D (nothing)        delete a hash
 -- Says OK, REPEATED (this commit was done before), SUPERSEDED (another instance owns the state),
 -- LOST (the server forgot earlier commits) or NOT_PENDING (the messages are not ours to finish).
 local function commit(keys, args)
   local operations = split(args, 3)
-  local wrong = wrong_type(keys, operations)
-  if wrong then return wrong end
+  local refused = obstacle(keys, operations)
+  if refused then return refused end
 
   local owner = redis.call('HMGET', keys[1], '_epoch', '_seq')
   if owner[1] == false then return 'LOST' end
@@ -68,9 +90,6 @@ local function commit(keys, args)
       redis.call('HSET', key, unpack(args, operation.first, operation.last))
     elseif operation.kind == 'U' then
       redis.call('HDEL', key, unpack(args, operation.first, operation.last))
-    elseif operation.kind == 'H' then
-      redis.call('DEL', key)
-      redis.call('HSET', key, unpack(args, operation.first, operation.last))
     elseif operation.kind == 'D' then
       redis.call('DEL', key)
     end
@@ -107,21 +126,32 @@ local function earlier(left, right)
   return left_ms < right_ms or (left_ms == right_ms and left_seq < right_seq)
 end
 
--- KEYS: a stream. ARGV: how many entries stay. Removes older ones that every group has finished.
-local function trim(keys, args)
-  local surplus = redis.call('XLEN', keys[1]) - tonumber(args[1])
-  if surplus <= 0 then return 0 end
-  local oldest = redis.call('XRANGE', keys[1], '-', '+', 'COUNT', math.min(surplus, 1000) + 1)
-  local keep_from = oldest[#oldest][1]
-  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', keys[1])) do
+-- The oldest entry that a group of the stream has not finished, or the newest that all have.
+local function needed_from(key)
+  local oldest = fields_of(redis.call('XINFO', 'STREAM', key))['last-generated-id']
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', key)) do
     local group = fields_of(flat)
     local needed = group['last-delivered-id']
     if group['pending'] > 0 then
-      needed = redis.call('XPENDING', keys[1], group['name'])[2]
+      needed = redis.call('XPENDING', key, group['name'])[2]
     end
-    if earlier(needed, keep_from) then keep_from = needed end
+    if earlier(needed, oldest) then oldest = needed end
   end
-  return redis.call('XTRIM', keys[1], 'MINID', '=', keep_from)
+  return oldest
+end
+
+-- KEYS: streams. ARGV: for each, how many entries stay. Removes older ones that every group has
+-- finished, whole nodes at a time, which costs little: a few more may stay, never fewer.
+local function trim(keys, args)
+  local removed = 0
+  for at, key in ipairs(keys) do
+    local surplus = redis.call('XLEN', key) - tonumber(args[at])
+    if surplus > 0 then
+      removed = removed + redis.call('XTRIM', key, 'MINID', '~', needed_from(key),
+        'LIMIT', math.min(surplus, MOST_TRIMMED))
+    end
+  end
+  return removed
 end
 
 -- KEYS: streams. Returns for each group of each: key, group, pending, whether it is behind, lag.
@@ -130,11 +160,15 @@ local function backlog(keys)
   local rows = {}
   for _, key in ipairs(keys) do
     if redis.call('EXISTS', key) == 1 then
-      local last = fields_of(redis.call('XINFO', 'STREAM', key))['last-generated-id']
       for _, flat in ipairs(redis.call('XINFO', 'GROUPS', key)) do
         local group = fields_of(flat)
-        local behind = earlier(group['last-delivered-id'], last) and 1 or 0
-        rows[#rows + 1] = { key, group['name'], group['pending'], behind, group['lag'] or -1 }
+        local lag = group['lag']
+        local behind = lag ~= 0
+        if not lag then
+          local last = fields_of(redis.call('XINFO', 'STREAM', key))['last-generated-id']
+          behind = earlier(group['last-delivered-id'], last)
+        end
+        rows[#rows + 1] = { key, group['name'], group['pending'], behind and 1 or 0, lag or -1 }
       end
     end
   end
@@ -143,7 +177,8 @@ end
 
 redis.register_function('quantum_commit', commit)
 redis.register_function('quantum_acquire', acquire)
-redis.register_function('quantum_trim', trim)
+-- Trimming frees memory, so it is allowed when there is none left.
+redis.register_function { function_name = 'quantum_trim', callback = trim, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'quantum_backlog', callback = backlog, flags = { 'no-writes' } }
 redis.register_function {
   function_name = 'quantum_version', callback = function() return VERSION end, flags = { 'no-writes' },

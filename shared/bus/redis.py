@@ -1,8 +1,8 @@
 """The bus on a Redis-compatible server, 7.0 or later.
 
-Replies are taken as the server sends them (RESP 2, bytes) and decoded here, in one place: the
-client's own decoding turns an entry's fields into a dict and would hide a field given twice.
-Its silent retries are off: only `commit` may be repeated, because only it can tell a repeat.
+What is delivered to a group and not finished is on the server's list of pending entries. Each read
+looks at that list too: whatever is on it and was not handed over just now is unfinished, of an
+earlier life, of a reply that was lost, or of a superseded instance that was still reading.
 """
 
 from __future__ import annotations
@@ -11,77 +11,16 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import resources
-from time import monotonic
 from typing import Any
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    ConnectionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TimeoutError,
-)
-from redis.retry import Retry
+from redis.exceptions import ResponseError
 
+from shared.bus.client import LIBRARY_VERSION, call, call_all, connect, plainly
 from shared.bus.port import Backlog, BusDown, Commit, Entry, NotReady, StateLost, Superseded
-from shared.streams import MODE_KEY, STREAMS, Stream, inputs_of, state_key
+from shared.streams import DEAD_KEPT, MODE_KEY, STREAMS, Stream, inputs_of, state_key
 
-LIBRARY_VERSION = b"1"
-#: Seconds that a command may take; a read waits this much longer than it blocks.
-TIMEOUT_S = 5.0
-#: A superseded instance that was blocked in a read when it lost its place may still be handed
-#: entries, under the name that it shares with its successor. The successor looks for them.
-LOOK_AGAIN_S = 1.0
-_RAW = ("XREADGROUP", "XAUTOCLAIM", "XPENDING", "HGETALL")
-
-
-def library_code() -> str:
-    """The source of the Function library `quantum`."""
-    return resources.files("shared.bus").joinpath("quantum.lua").read_text(encoding="utf-8")
-
-
-def load_library(client: Redis) -> None:
-    """Load or replace the Function library; for an administrator, once per server."""
-    client.function_load(library_code(), replace=True)
-
-
-def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> Redis:
-    """Open a client whose replies are raw and which repeats nothing by itself."""
-    client = Redis.from_url(
-        url,
-        protocol=2,
-        decode_responses=False,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-    )
-    for command in _RAW:
-        client.set_response_callback(command, lambda reply, **_: reply)
-    return client
-
-
-@contextmanager
-def _down() -> Iterator[None]:
-    """Say in the port's words that the server is away or cannot write at present."""
-    try:
-        yield
-    except (ConnectionError, TimeoutError, BusyLoadingError, OutOfMemoryError) as error:
-        raise BusDown(str(error)) from error
-    except ReadOnlyError as error:
-        raise BusDown(f"the server is a replica: {error}") from error
-    except ResponseError as error:
-        text = str(error)
-        if text.startswith(("MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN")):
-            raise BusDown(text) from error
-        if text.startswith(("NOGROUP", "UNBLOCKED")):
-            raise StateLost(f"a consumer group is gone, was the server flushed? {text}") from error
-        if "Function not found" in text:
-            raise NotReady("the Function library is missing: run `quantum init`") from error
-        raise
+#: Words that one operation of a commit may have; the library refuses many more.
+MOST_WORDS = 2000
 
 
 class RedisBus:
@@ -93,26 +32,26 @@ class RedisBus:
         self._by_key = {stream.key.encode(): stream for stream in self._inputs}
         self._state_key = state_key(daemon)
         self._commands = connect(url)
+        # A read blocks its connection, so it has one of its own.
         self._reads = connect(url)
-        self._epoch = ""
+        self._epoch = b""
         self._sequence = 0
         self._recovering = True
-        self._look_again_at = 0.0
+        self._offered: tuple[str, bytes, int] | None = None
 
     def acquire(self) -> dict[str, bytes]:
         """Take the state over; see `Bus.acquire`."""
-        with _down():
-            version = self._commands.fcall("quantum_version", 0)
-            if version != LIBRARY_VERSION:
+        with plainly():
+            if self._commands.fcall("quantum_version", 0) != LIBRARY_VERSION:
                 raise NotReady("the Function library is another version: run `quantum init`")
             for stream in self._inputs:
                 self._create_group(stream)
             owner = f"{socket.gethostname()}:{os.getpid()}"
-            epoch = self._commands.fcall("quantum_acquire", 1, self._state_key, owner)
-            self._epoch, self._sequence, self._recovering = epoch.decode(), 0, True
-            for stream in self._inputs:
-                self._claim_from_others(stream)
-            flat = _call(self._commands, "HGETALL", self._state_key)
+            self._epoch = call(
+                self._commands, "FCALL", "quantum_acquire", 1, self._state_key, owner
+            )
+            self._sequence, self._recovering, self._offered = 0, True, None
+            flat = call(self._commands, "HGETALL", self._state_key)
         pairs = zip(flat[::2], flat[1::2], strict=True)
         return {name.decode(): value for name, value in pairs if not name.startswith(b"_")}
 
@@ -123,65 +62,69 @@ class RedisBus:
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
-    def _claim_from_others(self, stream: Stream) -> None:
-        """Bring entries that another consumer name left unfinished under the one name there is."""
-        cursor = b"0-0"
-        while True:
-            reply = _call(
-                self._commands,
-                "XAUTOCLAIM",
-                stream.key,
-                self._daemon,
-                self._daemon,
-                0,
-                cursor,
-                "JUSTID",
-            )
-            cursor = reply[0]
-            if cursor == b"0-0":
-                return
-
     def read(self, *, count: int, block_ms: int) -> list[Entry]:
         """Return unfinished entries first, then new ones; see `Bus.read`."""
         if not self._inputs:
             raise ValueError(f"{self._daemon} reads no stream")
         with self._connection_may_break():
-            if self._recovering or monotonic() >= self._look_again_at:
-                entry = self._next_unfinished()
-                self._recovering = entry is not None
-                if entry is not None:
-                    return [entry]
-                self._look_again_at = monotonic() + LOOK_AGAIN_S
-            reply = _call(self._reads,
-                "XREADGROUP", "GROUP", self._daemon, self._daemon,
-                "COUNT", count, "BLOCK", block_ms,
-                "STREAMS", *self._by_key, *(">" for _ in self._inputs),
-            )  # fmt: skip
+            if self._recovering:
+                unfinished = self._next_unfinished()
+                if unfinished is not None:
+                    return [unfinished]
+                self._recovering = False
+            fresh, oldest = self._read_new(count, block_ms)
+            if oldest != {key: entries[0][0] for key, entries in fresh}:
+                self._recovering = True
+                unfinished = self._next_unfinished()
+                return [] if unfinished is None else [unfinished]
         return [
             Entry(self._by_key[key], id_.decode(), _pairs(flat))
-            for key, entries in reply or ()
+            for key, entries in fresh
             for id_, flat in entries
         ]
 
+    def _read_new(
+        self, count: int, block_ms: int
+    ) -> tuple[list[tuple[bytes, Any]], dict[bytes, bytes]]:
+        """The new entries of each stream, and the id of the oldest that is pending in each."""
+        read = (
+            "XREADGROUP", "GROUP", self._daemon, self._daemon,
+            "COUNT", count, "BLOCK", block_ms,
+            "STREAMS", *self._by_key, *(">" for _ in self._inputs),
+        )  # fmt: skip
+        looks = [("XPENDING", key, self._daemon, "-", "+", 1) for key in self._by_key]
+        new, epoch, *oldest = call_all(
+            self._reads, read, ("HGET", self._state_key, "_epoch"), *looks
+        )
+        if epoch != self._epoch:
+            raise self._lost_place(epoch)
+        pending = zip(self._by_key, oldest, strict=True)
+        return new or [], {key: rows[0][0] for key, rows in pending if rows}
+
     def _next_unfinished(self) -> Entry | None:
         for stream in self._inputs:
-            reply = _call(self._reads,
-                "XREADGROUP", "GROUP", self._daemon, self._daemon,
+            pending = call(self._reads, "XPENDING", stream.key, self._daemon, "-", "+", 1)
+            if not pending:
+                continue
+            id_, consumer, _, deliveries = pending[0]
+            # A reply that is lost on its way is no attempt at the message.
+            if self._offered is None or self._offered[:2] != (stream.key, id_):
+                self._offered = (stream.key, id_, deliveries + 1)
+            reply = call(self._reads,
+                "XREADGROUP", "GROUP", self._daemon, consumer,
                 "COUNT", 1, "STREAMS", stream.key, "0",
             )  # fmt: skip
             for _, entries in reply or ():
-                for id_, flat in entries:
-                    pending = _call(self._reads, "XPENDING", stream.key, self._daemon, id_, id_, 1)
-                    deliveries = pending[0][3] if pending else 1
-                    return Entry(stream, id_.decode(), _pairs(flat or ()), deliveries)
+                for found, flat in entries:
+                    return Entry(stream, found.decode(), _pairs(flat or ()), self._offered[2])
         return None
 
     def commit(self, commit: Commit) -> None:
         """Do it once, or say why not; see `Bus.commit`."""
         sequence = self._sequence + 1
-        keys, words = self._commit_words(commit)
+        keys, words = commit_words(commit, self._daemon)
         with self._connection_may_break():
-            said = _call(
+            said = call(
                 self._commands,
                 "FCALL",
                 "quantum_commit",
@@ -194,47 +137,22 @@ class RedisBus:
         if said in (b"OK", b"REPEATED"):
             self._sequence = sequence
         elif said == b"SUPERSEDED":
-            raise Superseded(f"another instance of {self._daemon} has taken over")
+            raise self._lost_place(said)
         elif said == b"LOST":
-            raise StateLost("the server has forgotten commits that it had confirmed")
+            raise self._lost_place(None)
         else:
             raise StateLost("the messages of this commit are no longer pending for this daemon")
 
-    def _commit_words(self, commit: Commit) -> tuple[list[str], list[Any]]:
-        keys = [self._state_key]
-        positions = {self._state_key: 1}
-        words: list[Any] = []
-
-        def operation(kind: str, key: str, arguments: Sequence[Any]) -> None:
-            position = positions.get(key)
-            if position is None:
-                keys.append(key)
-                position = positions[key] = len(keys)
-            words.extend((kind, position, len(arguments)))
-            words.extend(arguments)
-
-        for key, ids in commit.acknowledged.items():
-            operation("A", key, (self._daemon, *ids))
-        for key, fields in commit.published:
-            operation("X", key, fields)
-        kept = [part for item in commit.documents.items() if item[1] is not None for part in item]
-        if kept:
-            operation("S", self._state_key, kept)
-        dropped = [name for name, document in commit.documents.items() if document is None]
-        if dropped:
-            operation("U", self._state_key, dropped)
-        for key, record in commit.records.items():
-            if record is None:
-                operation("D", key, ())
-            else:
-                operation("H", key, [part for item in record.items() for part in item])
-        return keys, words
+    def _lost_place(self, owner: bytes | None) -> Superseded | StateLost:
+        if owner is None:
+            return StateLost("the server has forgotten commits that it had confirmed")
+        return Superseded(f"another instance of {self._daemon} has taken over")
 
     @contextmanager
     def _connection_may_break(self) -> Iterator[None]:
         """After a break, what was delivered but never reached us is asked for again."""
         try:
-            with _down():
+            with plainly():
                 yield
         except BusDown:
             self._recovering = True
@@ -242,15 +160,15 @@ class RedisBus:
 
     def mode(self) -> str | None:
         """The operator's switch; see `Bus.mode`."""
-        with _down():
-            value = self._commands.get(MODE_KEY)
-        return None if value is None else str(value, "utf-8", "replace")  # type: ignore[arg-type]
+        with plainly():
+            value = call(self._commands, "GET", MODE_KEY)
+        return None if value is None else str(value, "utf-8", "replace")
 
     def backlog(self) -> list[Backlog]:
         """Where every group stands; see `Bus.backlog`."""
         keys = [stream.key for stream in STREAMS]
-        with _down():
-            rows: Any = self._commands.fcall("quantum_backlog", len(keys), *keys)
+        with plainly():
+            rows = call(self._commands, "FCALL", "quantum_backlog", len(keys), *keys)
         return [
             Backlog(
                 stream=key.decode().removeprefix("quantum:stream:"),
@@ -264,8 +182,9 @@ class RedisBus:
 
     def trim(self, stream: Stream) -> None:
         """Remove what nobody needs; see `Bus.trim`."""
-        with _down():
-            self._commands.fcall("quantum_trim", 1, stream.key, stream.kept)
+        keys = (stream.key, stream.dead_key)
+        with plainly():
+            call(self._commands, "FCALL", "quantum_trim", 2, *keys, stream.kept, DEAD_KEPT)
 
     def close(self) -> None:
         """Close both connections."""
@@ -273,8 +192,42 @@ class RedisBus:
         self._reads.close()
 
 
-def _call(client: Redis, *words: Any) -> Any:
-    return client.execute_command(*words)  # type: ignore[no-untyped-call]
+def commit_words(commit: Commit, daemon: str) -> tuple[list[str], list[Any]]:
+    """A commit as the library takes it: the keys, and the operations that name them by position."""
+    state = state_key(daemon)
+    keys = [state]
+    positions = {state: 1}
+    words: list[Any] = []
+
+    def operation(kind: str, key: str, arguments: Sequence[Any]) -> None:
+        position = positions.get(key)
+        if position is None:
+            keys.append(key)
+            position = positions[key] = len(keys)
+        words.extend((kind, position, len(arguments)))
+        words.extend(arguments)
+
+    for key, ids in commit.acknowledged.items():
+        for part in _parts(ids):
+            operation("A", key, (daemon, *part))
+    for key, fields in commit.published:
+        operation("X", key, fields)
+    kept = [part for item in commit.documents.items() if item[1] is not None for part in item]
+    for part in _parts(kept):
+        operation("S", state, part)
+    dropped = [name for name, document in commit.documents.items() if document is None]
+    for part in _parts(dropped):
+        operation("U", state, part)
+    for key, record in commit.records.items():
+        operation("D", key, ())
+        for part in _parts([word for item in (record or {}).items() for word in item]):
+            operation("S", key, part)
+    return keys, words
+
+
+def _parts(words: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for first in range(0, len(words), MOST_WORDS):
+        yield words[first : first + MOST_WORDS]
 
 
 def _pairs(flat: Sequence[bytes]) -> tuple[tuple[bytes, bytes], ...]:

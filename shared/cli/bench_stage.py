@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from redis import Redis
 
@@ -28,7 +28,7 @@ from shared.formulas import Regime
 from shared.runner import Runner, Service
 from shared.session import flat
 from shared.sides import Side
-from shared.streams import APPLY_PLAN, BATCH, BY_NAME, MARKET_TICK, TRADE_INTENT, Stream, state_key
+from shared.streams import BATCH, BY_NAME, MARKET_TICK, TRADE_INTENT, Stream, state_key
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
@@ -46,6 +46,17 @@ class Stage:
     daemon: str
     message: Message
     answer: Callable[[Any, datetime], Message]
+    #: Where the answers go: a stream that the daemon does not read, or it would never end.
+    output: str
+
+    @property
+    def input(self) -> Stream:
+        """The stream that is read."""
+        return BY_NAME[self.message.stream_name]
+
+
+#: Consumes so many messages of a stage and says how many seconds it took.
+Run = Callable[[Redis, RedisBus, Stage, int], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +69,21 @@ class Figures:
     ratio: float
 
 
-def tick_to_tick(tick: MarketTick, at: datetime) -> MarketTick:
+class Tick(MarketTick):
+    """A message of a price's size for another stream."""
+
+    stream_name: ClassVar[str] = TRADE_INTENT.name
+
+
+class Plan(AwaitingExitsPlan):
+    """A plan for a stream that intent_bridge does not read."""
+
+    stream_name: ClassVar[str] = MARKET_TICK.name
+
+
+def tick_to_tick(tick: MarketTick, at: datetime) -> Tick:
     """A price in, a message of a price's size out."""
-    return MarketTick(
+    return Tick(
         timestamp=tick.timestamp,
         produced_at=at,
         source="bench",
@@ -71,9 +94,9 @@ def tick_to_tick(tick: MarketTick, at: datetime) -> MarketTick:
     )
 
 
-def intent_to_plan(intent: EntryIntent, at: datetime) -> AwaitingExitsPlan:
+def intent_to_plan(intent: EntryIntent, at: datetime) -> Plan:
     """An entry in, its plan out."""
-    return AwaitingExitsPlan(
+    return Plan(
         timestamp=intent.timestamp,
         produced_at=at,
         source="intent_bridge",
@@ -112,6 +135,7 @@ TICKS = Stage(
         funding_rate=Decimal("0.0001"),
     ),
     tick_to_tick,
+    output=Tick.stream_name,
 )
 INTENTS = Stage(
     "trade.intent -> apply.plan",
@@ -136,24 +160,93 @@ INTENTS = Stage(
         regime=Regime.UNKNOWN,
     ),
     intent_to_plan,
+    output=Plan.stream_name,
 )
 
 
 def measure(
     url: str, stages: Sequence[Stage] = (TICKS, INTENTS), *, messages: int = 5_000, rounds: int = 5
 ) -> list[Figures]:
-    """Measure every stage on the server at `url`, whose data is flushed.
+    """Measure every stage on an empty server at `url`; it is empty again afterwards.
 
     `messages` pass in each round, through the bare loop and then through the stage.
+
+    Raises:
+        ValueError: the server holds data, which this must not touch.
     """
     with connect(url) as client:
+        if client.dbsize():
+            raise ValueError("the server holds data; a measurement needs one of its own")
         load_library(client)
         figures = []
         for stage in stages:
-            pairs = []
-            for _ in range(rounds):
-                bare = messages / _timed(lambda: _bare(client, url, stage, messages))  # noqa: B023
-                pairs.append(
-                    (messages / _timed(lambda: _runner(client, url, stage, messages)), bare)
-                )  # noqa: B023
-        return figures
+            pairs = [
+                (
+                    _rate(client, url, stage, messages, _stage),
+                    _rate(client, url, stage, messages, _bare),
+                )
+                for _ in range(rounds)
+            ]
+            figures.append(
+                Figures(
+                    stage.name,
+                    stage=statistics.median(rate for rate, _ in pairs),
+                    bare=statistics.median(bare for _, bare in pairs),
+                    ratio=statistics.median(rate / bare for rate, bare in pairs),
+                )
+            )
+    return figures
+
+
+def _rate(client: Redis, url: str, stage: Stage, messages: int, run: Run) -> float:
+    """Messages a second of one run over a stream that was filled before."""
+    bus = RedisBus(url, stage.daemon)
+    try:
+        bus.acquire()
+        key, words = flat(stage.input, encode(stage.message))
+        with client.pipeline(transaction=False) as pipeline:
+            for _ in range(messages):
+                pipeline.execute_command("XADD", key, "*", *words)  # type: ignore[no-untyped-call]
+            pipeline.execute()
+        seconds = run(client, bus, stage, messages)
+        if client.xlen(BY_NAME[stage.output].key) != messages:
+            raise AssertionError(f"{stage.name}: not every message was answered once")
+    finally:
+        bus.close()
+        client.flushdb()
+    return messages / seconds
+
+
+def _stage(_client: Redis, bus: RedisBus, stage: Stage, messages: int) -> float:
+    def decide(state: State, received: Received[Any], _policy: None) -> tuple[State, list[Message]]:
+        return state, [stage.answer(received.event, received.received_at)]
+
+    runner = Runner(Service(stage.daemon, State, decide, None), bus)
+    runner.start()
+    started = time.perf_counter()
+    done = 0
+    while done < messages:
+        done += runner.step()
+    return time.perf_counter() - started
+
+
+def _bare(client: Redis, _bus: RedisBus, stage: Stage, messages: int) -> float:
+    """Read and commit, with the outputs of a batch prepared beforehand."""
+    answer = stage.answer(stage.message, NOW)
+    published = [flat(BY_NAME[stage.output], encode(answer))] * BATCH
+    acknowledged = {stage.input.key: [""] * BATCH}
+    keys, prepared = commit_words(Commit(acknowledged, published), stage.daemon)
+    # The ids stand behind the letter, the key's position, their number and the group.
+    before, after = prepared[:4], prepared[4 + BATCH :]
+    state = state_key(stage.daemon)
+    epoch = call(client, "HGET", state, "_epoch")
+    read = ("XREADGROUP", "GROUP", stage.daemon, stage.daemon, "COUNT", BATCH)
+    started = time.perf_counter()
+    for sequence in range(1, messages // BATCH + 1):
+        reply = call(client, *read, "STREAMS", stage.input.key, ">")
+        ids = [id_ for id_, _ in reply[0][1]]
+        said = call(client, "FCALL", "quantum_commit", len(keys), *keys, epoch, sequence,
+            *before, *ids, *after)  # fmt: skip
+        if said != b"OK":
+            raise AssertionError(f"the bare loop was told {said!r}")
+    return time.perf_counter() - started

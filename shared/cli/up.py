@@ -20,7 +20,7 @@ from shared.cli.ring import Ring, replay_environment
 from shared.cli.story import Story, settle, tell
 from shared.daemon import EXIT_SETTINGS
 from shared.server import ServerFailed, ServerNotFound, server_url
-from shared.settings import SettingsError, load
+from shared.settings import Settings, SettingsError, load
 
 _WATCH_S = 0.1
 
@@ -50,7 +50,7 @@ def up(
     Uses the server at REDIS_URL or in the settings; without one, a replay brings a server of its
     own that is gone afterwards.
     """
-    _check(config, replay)
+    settings = _checked(config, replay)
     environment = replay_environment(replay, speed=speed, until_end=until_end) if replay else {}
     if config is not None:
         environment["QUANTUM_CONFIG"] = str(config)
@@ -63,9 +63,8 @@ def up(
             logs = own / "logs"
         if logs is not None:
             logs.mkdir(parents=True, exist_ok=True)
-        url = os.environ.get("REDIS_URL") or (
-            load(config, os.environ).redis.url if config is not None or not replay else None
-        )
+        server_is_named = "url" in settings.redis.model_fields_set
+        url = settings.redis.url if server_is_named or not replay else None
         if url is None:
             # Nobody scrapes a ring that is gone after the replay, and two may run side by side.
             environment.setdefault("QUANTUM_METRICS__BASE_PORT", "0")
@@ -82,10 +81,10 @@ def up(
     raise typer.Exit(status)
 
 
-def _check(config: Path | None, replay: list[str] | None) -> None:
+def _checked(config: Path | None, replay: list[str] | None) -> Settings:
     """Refuse what cannot work before anything is started."""
     try:
-        load(config, os.environ)
+        settings = load(config, os.environ)
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_SETTINGS) from None
@@ -94,6 +93,7 @@ def _check(config: Path | None, replay: list[str] | None) -> None:
         if not path.is_file():
             typer.echo(f"{path}: there is no such candle file", err=True)
             raise typer.Exit(EXIT_SETTINGS)
+    return settings
 
 
 def _run(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, model_validator
 
 from shared.contracts.fields import (
     AlwaysFalse,
@@ -22,11 +22,12 @@ from shared.contracts.fields import (
     UnitInterval,
 )
 from shared.contracts.message import Message
-from shared.contracts.trade_intent import check_exit_sides
+from shared.contracts.trade_intent import BOTH_OR_NEITHER, check_exit_sides, check_own_exits
 from shared.formulas import Regime
 from shared.sides import Side
 
 PartialAction = Literal["PARTIAL_25", "PARTIAL_50", "PARTIAL_75"]
+CloseAction = Literal[PartialAction, "FULL_CLOSE_PROPOSED"]
 
 
 class _Plan(Message):
@@ -63,9 +64,17 @@ class AwaitingExitsPlan(_EntryPlan):
     `stop_loss` and `take_profit` are there only if the intent's producer brought both.
     """
 
+    # What the schema for other languages can say of the rules in `_check`.
+    model_config = ConfigDict(json_schema_extra=BOTH_OR_NEITHER)
+
     decision: Literal["AWAITING_EXITS"]
     stop_loss: Positive | None = None
     take_profit: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_own_exits(self.side, self.entry_price, self.stop_loss, self.take_profit)
+        return self
 
 
 class EntryPlan(_EntryPlan):
@@ -80,8 +89,9 @@ class EntryPlan(_EntryPlan):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for target in (self.take_profit, self.take_profit_2, self.take_profit_3):
-            check_exit_sides(self.side, self.entry_price, self.stop_loss, target)
+        for name in ("take_profit", "take_profit_2", "take_profit_3"):
+            target = getattr(self, name)
+            check_exit_sides(self.side, self.entry_price, self.stop_loss, target, name)
         return self
 
 
@@ -96,7 +106,7 @@ class _ExitPlan(_Plan):
 class ExitPlan(_ExitPlan):
     """A reduce-only close of at most `qty` (base units) of one position."""
 
-    action: PartialAction | Literal["FULL_CLOSE_PROPOSED"]
+    action: CloseAction
     type: Literal["MARKET"] = "MARKET"
     qty: Positive
 
@@ -113,7 +123,7 @@ class SkipPlan(_Plan):
     """A refusal: `reason` is its code, `detail` a sentence for people."""
 
     decision: Literal["SKIP"]
-    action: Literal["ENTRY_PROPOSED", "FULL_CLOSE_PROPOSED", "MOVE_STOP"] | PartialAction
+    action: Literal["ENTRY_PROPOSED", CloseAction, "MOVE_STOP"]
     reduceOnly: Flag  # noqa: N815 - the venue's own spelling
     qty: Positive | None = None
     leverage: Leverage | None = None
@@ -122,22 +132,5 @@ class SkipPlan(_Plan):
     detail: Text = ""
 
 
-def _kind(plan: Any) -> str | None:
-    """Name the kind of a plan from `decision` and `action`, on fields read or on a model."""
-    fields = plan if isinstance(plan, dict) else vars(plan)
-    decision, action = fields.get("decision"), fields.get("action")
-    if decision in ("SKIP", "AWAITING_EXITS"):
-        return str(decision)
-    if decision != "EXECUTE" or action is None:
-        return None
-    return str(action) if action in ("ENTRY_PROPOSED", "MOVE_STOP") else "EXIT"
-
-
-ApplyPlan = Annotated[
-    Annotated[AwaitingExitsPlan, Tag("AWAITING_EXITS")]
-    | Annotated[EntryPlan, Tag("ENTRY_PROPOSED")]
-    | Annotated[ExitPlan, Tag("EXIT")]
-    | Annotated[MoveStopPlan, Tag("MOVE_STOP")]
-    | Annotated[SkipPlan, Tag("SKIP")],
-    Discriminator(_kind),
-]
+ExecutedPlan = Annotated[EntryPlan | ExitPlan | MoveStopPlan, Discriminator("action")]
+ApplyPlan = Annotated[AwaitingExitsPlan | ExecutedPlan | SkipPlan, Discriminator("decision")]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Discriminator, model_validator
+from pydantic import ConfigDict, Discriminator, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from shared.contracts.fields import (
@@ -26,6 +27,11 @@ from shared.contracts.message import Message
 from shared.formulas import Regime
 from shared.sides import Side
 
+#: JSON Schema for: the two exits of an entry's producer come together or not at all.
+BOTH_OR_NEITHER: JsonDict = {
+    "dependentRequired": {"stop_loss": ["take_profit"], "take_profit": ["stop_loss"]}
+}
+
 
 class _Intent(Message):
     stream_name: ClassVar[str] = "trade.intent"
@@ -43,6 +49,12 @@ class EntryIntent(_Intent):
     `stop_loss` and `take_profit` are for producers outside the suite that bring their own exits;
     they come together or not at all.
     """
+
+    # What the schema for other languages can say of the rules in `_check`.
+    model_config = ConfigDict(
+        json_schema_extra=BOTH_OR_NEITHER
+        | {"oneOf": [{"required": ["position_size_usd"]}, {"required": ["qty"]}]}
+    )
 
     intent_type: Literal["ENTRY"]
     reduceOnly: AlwaysFalse = False  # noqa: N815 - the venue's own spelling
@@ -62,12 +74,12 @@ class EntryIntent(_Intent):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.position_size_usd is None) == (self.qty is None):
-            raise PydanticCustomError("bad_size", "give either position_size_usd or qty")
-        if (self.stop_loss is None) != (self.take_profit is None):
             raise PydanticCustomError(
-                "half_an_exit", "stop_loss and take_profit come together or not at all"
+                "bad_size",
+                "give either position_size_usd or qty, and not both",
+                {"field": "position_size_usd" if self.qty is None else "qty"},
             )
-        check_exit_sides(self.side, self.entry_price, self.stop_loss, self.take_profit)
+        check_own_exits(self.side, self.entry_price, self.stop_loss, self.take_profit)
         return self
 
 
@@ -110,8 +122,29 @@ ExitIntent = HarvestIntent | FullCloseIntent | MoveStopIntent
 TradeIntent = Annotated[EntryIntent | ExitIntent, Discriminator("intent_type")]
 
 
-def check_exit_sides(
+def check_own_exits(
     side: Side, entry_price: Decimal, stop_loss: Decimal | None, take_profit: Decimal | None
+) -> None:
+    """Refuse the exits that an entry's producer brought unless both are there and on their sides.
+
+    Raises:
+        PydanticCustomError: `half_an_exit`, `wrong_side_stop` or `wrong_side_target`.
+    """
+    if (stop_loss is None) != (take_profit is None):
+        raise PydanticCustomError(
+            "half_an_exit",
+            "stop_loss and take_profit come together or not at all",
+            {"field": "stop_loss" if stop_loss is None else "take_profit"},
+        )
+    check_exit_sides(side, entry_price, stop_loss, take_profit)
+
+
+def check_exit_sides(
+    side: Side,
+    entry_price: Decimal,
+    stop_loss: Decimal | None,
+    target: Decimal | None,
+    target_name: str = "take_profit",
 ) -> None:
     """Refuse a stop that is not on the losing side of the entry, or a target not on the winning.
 
@@ -120,10 +153,13 @@ def check_exit_sides(
     """
     if stop_loss is not None and side.sign * (entry_price - stop_loss) <= 0:
         raise PydanticCustomError(
-            "wrong_side_stop", "stop_loss must be below the entry of a BUY, above that of a SELL"
+            "wrong_side_stop",
+            "must be below the entry of a BUY, above that of a SELL",
+            {"field": "stop_loss"},
         )
-    if take_profit is not None and side.sign * (take_profit - entry_price) <= 0:
+    if target is not None and side.sign * (target - entry_price) <= 0:
         raise PydanticCustomError(
             "wrong_side_target",
-            "take_profit must be above the entry of a BUY, below that of a SELL",
+            "must be above the entry of a BUY, below that of a SELL",
+            {"field": target_name},
         )

@@ -6,144 +6,153 @@ What cannot be read raises `BadMessage` with a code; nothing is clamped, guessed
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
 from functools import cache
+from itertools import chain
 from typing import Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.contracts.bad_message import BadMessage, first_repeated, shown
 from shared.contracts.message import Message
+from shared.contracts.payload import unwrap
+from shared.contracts.values import format_flag, format_number, format_timestamp
+
+__all__ = [
+    "CODES",
+    "MAX_BYTES",
+    "MAX_FIELDS",
+    "BadMessage",
+    "RawFields",
+    "decode",
+    "encode",
+    "text_of",
+]
 
 MAX_BYTES = 16 * 1024
+#: More than any message has: names cost time even where they hold no bytes.
+MAX_FIELDS = 64
 WRAPPER = b"payload"
 
-#: pydantic's names for what went wrong, as the reason codes that people and alerts see.
-_CODES = {
+#: Every code of a `BadMessage`; people search for them and alerts are made of them.
+CODES = frozenset(
+    {
+        *("too_large", "not_text", "duplicate_field"),
+        *("not_json", "duplicate_key", "nested"),
+        *("unknown_version", "missing_field", "unknown_field", "unknown_value"),
+        *("bad_number", "bad_flag", "bad_timestamp", "bad_text", "out_of_range"),
+        *("bad_size", "half_an_exit", "wrong_side_stop", "wrong_side_target"),
+    }
+)
+
+#: What pydantic calls the errors that it finds itself.
+_CODE_OF = {
     "missing": "missing_field",
     "extra_forbidden": "unknown_field",
     "literal_error": "unknown_value",
     "enum": "unknown_value",
     "union_tag_invalid": "unknown_value",
     "union_tag_not_found": "missing_field",
-    "greater_than": "out_of_range",
-    "greater_than_equal": "out_of_range",
-    "less_than": "out_of_range",
-    "less_than_equal": "out_of_range",
     "string_pattern_mismatch": "bad_text",
     "string_too_long": "bad_text",
 }
 
 RawFields = Sequence[tuple[bytes, bytes]]
 
-
-class BadMessage(Exception):
-    """A message that cannot be read: `code` for machines, `detail` for people."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(f"{code}: {detail}")
-        self.code = code
-        self.detail = detail
+#: How a value is written, by its type; the words of a fixed list are text already.
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    Decimal: format_number,
+    datetime: format_timestamp,
+    bool: format_flag,
+}
 
 
 def encode(message: Message) -> list[tuple[str, str]]:
     """Write a message as flat stream fields in its model's order; what is absent is left out."""
-    return [(k, v) for k, v in message.model_dump(mode="json").items() if v is not None]
+    return [
+        (name, value if type(value) is str else text_of(value))
+        for name, value in vars(message).items()
+        if value is not None
+    ]
+
+
+def text_of(value: object) -> str:
+    """One value of a message as it stands in a stream field."""
+    return _WRITERS.get(type(value), str)(value)
 
 
 def decode(contract: Any, fields: RawFields) -> Any:
     """Read a message of `contract` (a model or a union of models) from raw stream fields.
 
     Raises:
-        BadMessage: `too_large`, `not_text`, `duplicate_field`, `not_json`, `duplicate_key`,
-            `nested`, `unknown_version`, `missing_field`, `unknown_field`, `bad_number`,
-            `out_of_range`, `wrong_side_stop` and their like; the detail names the field.
+        BadMessage: with one of `CODES`; the detail names the field.
     """
-    if sum(len(name) + len(value) for name, value in fields) > MAX_BYTES:
-        raise BadMessage("too_large", f"a message has at most {MAX_BYTES} bytes")
-    flat = _unwrap(fields[0][1]) if _is_wrapped(fields) else _flatten(fields)
-    if "version" not in flat:
-        raise BadMessage("missing_field", "version: is missing; this is version 1")
-    if flat["version"] != "1":
-        raise BadMessage("unknown_version", "version: this suite reads version 1")
+    if len(fields) > MAX_FIELDS:
+        raise BadMessage("too_large", f"message: has at most {MAX_FIELDS} fields")
+    if sum(map(len, chain.from_iterable(fields))) > MAX_BYTES:
+        raise BadMessage("too_large", f"message: has at most {MAX_BYTES} bytes")
+    wrapped = len(fields) == 1 and fields[0][0] == WRAPPER
+    flat = unwrap(fields[0][1]) if wrapped else _flatten(fields)
+    if flat.get("version") != "1":
+        _refuse_version(flat)
     try:
-        return _adapter(contract).validate_python(flat)
+        return _validator(contract)(flat)
     except ValidationError as invalid:
-        _refuse(invalid.errors(include_url=False, include_context=False, include_input=False))
+        _refuse(invalid.errors(include_url=False, include_input=False))
 
 
 @cache
-def _adapter(contract: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(contract)
-
-
-def _is_wrapped(fields: RawFields) -> bool:
-    return len(fields) == 1 and fields[0][0] == WRAPPER
+def _validator(contract: Any) -> Callable[[dict[str, str]], Any]:
+    return TypeAdapter(contract).validator.validate_python
 
 
 def _flatten(fields: RawFields) -> dict[str, str]:
     try:
         flat = {name.decode(): value.decode() for name, value in fields}
     except UnicodeDecodeError:
-        raise BadMessage("not_text", "a field is not UTF-8 text") from None
+        _refuse_bytes(fields)
     if len(flat) != len(fields):
-        raise BadMessage("duplicate_field", f"{_repeated(flat, fields)}: is given twice")
+        repeated = first_repeated(name for name, _ in fields)
+        raise BadMessage("duplicate_field", f"{shown(repeated)}: is given twice")
     return flat
 
 
-def _repeated(flat: Iterable[str], fields: RawFields) -> str:
-    names = [name.decode() for name, _ in fields]
-    return next(name for name in flat if names.count(name) > 1)
+def _refuse_bytes(fields: RawFields) -> NoReturn:
+    """Name the field that is not UTF-8."""
+    for name, value in fields:
+        try:
+            name.decode()
+            value.decode()
+        except UnicodeDecodeError:
+            raise BadMessage("not_text", f"{shown(name)}: is not UTF-8 text") from None
+    raise AssertionError("all fields are UTF-8")
 
 
-def _unwrap(payload: bytes) -> dict[str, str]:
-    """Turn a JSON object of scalars into the flat form; numbers keep the digits they came with."""
-    try:
-        parsed = json.loads(
-            payload.decode(),
-            object_pairs_hook=_only_once,
-            parse_float=str,
-            parse_int=str,
-            parse_constant=_no_constant,
-        )
-    except UnicodeDecodeError:
-        raise BadMessage("not_text", "payload: is not UTF-8 text") from None
-    except json.JSONDecodeError as broken:
-        raise BadMessage("not_json", f"payload: {broken.msg} at character {broken.pos}") from None
-    except RecursionError:
-        raise BadMessage("nested", "payload: is nested too deeply; fields are flat") from None
-    if not isinstance(parsed, dict):
-        raise BadMessage("not_json", "payload: must be a JSON object")
-    return {name: _scalar(name, value) for name, value in parsed.items() if value is not None}
-
-
-def _only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in unique if names.count(name) > 1)
-        raise BadMessage("duplicate_key", f"payload: {twice[:64]} is given twice")
-    return unique
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise BadMessage("bad_number", f"payload: {name} is not a number here")
-
-
-def _scalar(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    raise BadMessage("nested", f"payload: {name[:64]} must be text, a number or true/false")
+def _refuse_version(flat: dict[str, str]) -> NoReturn:
+    if "version" not in flat:
+        raise BadMessage("missing_field", "version: is missing; this is version 1")
+    raise BadMessage("unknown_version", "version: this suite reads version 1")
 
 
 def _refuse(errors: list[ErrorDetails]) -> NoReturn:
-    """Report the first error, naming its field; a union's tag is not part of the name."""
+    """Report the first error and name its field.
+
+    Where a rule spans several fields its error says which one it is about; where the kind of a
+    message cannot be told, that is the field which tells it. Nothing of what was sent is repeated
+    but the name of a field.
+    """
     first = errors[0]
-    field = str(first["loc"][-1]) if first["loc"] else "message"
-    detail = f"{field[:64]}: {first['msg']}"
+    context, sentence = first.get("ctx", {}), first["msg"]
+    if "discriminator" in context:
+        field = context["discriminator"].strip("'")
+        expected = context.get("expected_tags")
+        sentence = f"Input should be one of {expected}" if expected else "Field required"
+    else:
+        field = context.get("field") or shown(str(first["loc"][-1]))
+    detail = f"{field}: {sentence}"
     if len(errors) > 1:
         detail += f" (and {len(errors) - 1} more)"
-    raise BadMessage(_CODES.get(first["type"], first["type"]), detail)
+    raise BadMessage(_CODE_OF.get(first["type"], first["type"]), detail)

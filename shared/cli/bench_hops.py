@@ -1,0 +1,331 @@
+"""How long an intent takes to its fill, beside a bare round trip over the same server.
+
+intent_bridge, exitbrain and apply_layer run as processes; the bench adds an intent and waits for
+its fill. An entry crosses four streams (intent, plan, plan with exits, result), a close three, the
+bare round trip two. So a hop is a quarter, a third and a half of what is measured: the time from
+the write of one process to the read of the next, with all that the reader does before it writes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from redis import Redis
+
+from shared.bus import RedisBus, load_library
+from shared.bus.client import call
+from shared.cli.bench_echo import PING, PONG
+from shared.cli.ring import Ring
+from shared.cli.story import reader
+from shared.contracts import (
+    EntryIntent,
+    FillResult,
+    FullCloseIntent,
+    MarketTick,
+    Message,
+    RefusedResult,
+    SkipPlan,
+    decode,
+    encode,
+)
+from shared.server import AppendFsync, LocalServer
+from shared.sides import Side
+from shared.streams import APPLY_PLAN, APPLY_RESULT, BY_NAME, STREAMS, Stream
+
+DAEMONS = ("intent_bridge", "exitbrain", "apply_layer")
+SYMBOLS = ("ADAUSDT", "RIVERUSDT", "SOLUSDT")
+PRICE = Decimal(100)
+ENTRY_HOPS, CLOSE_HOPS, BARE_HOPS = 4, 3, 2
+
+#: Intents that are not counted: the first ones wake code and caches.
+_WARM_UP_ROUNDS = 2
+_START_WITHIN_S = 30.0
+_FILL_WITHIN_S = 10.0
+_MARKET_START = datetime(2025, 6, 1, tzinfo=UTC)
+
+
+class BenchFailed(RuntimeError):
+    """What was to be measured did not happen; the text says what did."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One kind of message's way; times in milliseconds. `ratio` is a hop's to a bare hop's."""
+
+    hops: int
+    count: int
+    median_ms: float
+    p99_ms: float
+    ratio: float = 1.0
+
+    @property
+    def per_hop_ms(self) -> float:
+        """The median's share of one hop."""
+        return self.median_ms / self.hops
+
+    def as_json(self) -> dict[str, float]:
+        """The row of `--json`."""
+        return {
+            "hops": self.hops,
+            "count": self.count,
+            "median_ms": round(self.median_ms, 3),
+            "p99_ms": round(self.p99_ms, 3),
+            "per_hop_ms": round(self.per_hop_ms, 3),
+            "ratio_per_hop": round(self.ratio, 2),
+        }
+
+
+@dataclass(frozen=True)
+class Hops:
+    """Entries, closes and bare round trips on one server."""
+
+    appendfsync: str
+    entry: Latency
+    close: Latency
+    bare: Latency
+
+    def as_json(self) -> dict[str, Any]:
+        """The row of `--json`."""
+        return {
+            "appendfsync": self.appendfsync,
+            "entry": self.entry.as_json(),
+            "close": self.close.as_json(),
+            "bare": self.bare.as_json(),
+        }
+
+
+@dataclass
+class _Samples:
+    """Milliseconds as they were measured."""
+
+    entry: list[float] = field(default_factory=list)
+    close: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+
+
+def measure_hops(folder: Path, appendfsync: AppendFsync, *, intents: int) -> Hops:
+    """Send `intents` intents one after the other, half of them closes, with bare trips between.
+
+    Raises:
+        BenchFailed: an intent was refused or lost.
+    """
+    logs = folder / "logs"
+    logs.mkdir(parents=True)
+    environment = {
+        # A file of the caller's would change what is measured.
+        "QUANTUM_CONFIG": "",
+        "QUANTUM_METRICS__BASE_PORT": "0",
+        "QUANTUM_INTENT_BRIDGE__COOLDOWN_S": "0",
+    }
+    with LocalServer.start(folder / "redis", appendfsync=appendfsync) as server:
+        client = reader(server.url)
+        load_library(client)
+        with Ring(server.url, environment, logs, DAEMONS) as ring, _echo(server.url):
+            samples = _Course(server.url, client, ring).run(intents)
+        client.close()
+    return _hops(appendfsync, samples)
+
+
+def _hops(appendfsync: str, samples: _Samples) -> Hops:
+    bare = _latency(samples.bare, BARE_HOPS, None)
+    return Hops(
+        appendfsync,
+        entry=_latency(samples.entry, ENTRY_HOPS, bare),
+        close=_latency(samples.close, CLOSE_HOPS, bare),
+        bare=bare,
+    )
+
+
+def _latency(samples: Sequence[float], hops: int, bare: Latency | None) -> Latency:
+    middle = median(samples)
+    p99 = quantiles(samples, n=100, method="inclusive")[98]
+    ratio = 1.0 if bare is None else middle / hops / bare.per_hop_ms
+    return Latency(hops, len(samples), middle, p99, ratio)
+
+
+@contextmanager
+def _echo(url: str) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shared.cli.bench_echo", url], stdin=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+class _Tail:
+    """The end of one stream: what was added since the last look."""
+
+    def __init__(self, client: Redis, key: str) -> None:
+        self._client = client
+        self._key = key
+        self._after: Any = "0"
+
+    def wait(self) -> list[Any]:
+        """The new entries' words, or none after a second."""
+        reply = call(self._client, "XREAD", "BLOCK", 1000, "STREAMS", self._key, self._after)
+        entries = reply[0][1] if reply else []
+        if entries:
+            self._after = entries[-1][0]
+        return [words for _, words in entries]
+
+
+class _Course:
+    """Rounds of intents, one symbol after the other, each sent when nothing else is under way."""
+
+    def __init__(self, url: str, client: Redis, ring: Ring) -> None:
+        self._client = client
+        self._ring = ring
+        self._bus = RedisBus(url, "market_feed")
+        self._results = _Tail(client, APPLY_RESULT.key)
+        self._pongs = _Tail(client, PONG)
+        self._market_time = _MARKET_START
+        self._number = 0
+
+    def run(self, intents: int) -> _Samples:
+        """All rounds: prices, entries, closes, and as many bare round trips."""
+        self._until_idle(_START_WITHIN_S)
+        rounds = -(-intents // (2 * len(SYMBOLS)))
+        samples = _Samples()
+        for number in range(_WARM_UP_ROUNDS + rounds):
+            if number == _WARM_UP_ROUNDS:
+                samples = _Samples()
+            self._prices()
+            opened = {}
+            for symbol in SYMBOLS:
+                opened[symbol] = self._timed(self._entry(symbol), samples.entry)
+                self._round_trip(samples.bare)
+            for symbol in SYMBOLS:
+                self._timed(self._close(opened[symbol]), samples.close)
+                self._round_trip(samples.bare)
+            self._ring.watch()
+        self._bus.close()
+        return samples
+
+    def _prices(self) -> None:
+        """A new mark for each symbol, so that each position has an id and a price of its own."""
+        self._market_time += timedelta(seconds=1)
+        for symbol in SYMBOLS:
+            tick = MarketTick(
+                timestamp=self._market_time,
+                produced_at=datetime.now(UTC),
+                source="market_feed",
+                tick_id=f"{symbol}-{int(self._market_time.timestamp() * 1000)}",
+                symbol=symbol,
+                mark_price=PRICE,
+            )
+            self._add(tick)
+
+    def _head(self, symbol: str) -> dict[str, Any]:
+        self._number += 1
+        return {
+            "timestamp": self._market_time,
+            "produced_at": datetime.now(UTC),
+            "source": "bench",
+            "intent_id": f"bench.{self._number}",
+            "symbol": symbol,
+        }
+
+    def _entry(self, symbol: str) -> EntryIntent:
+        return EntryIntent(
+            **self._head(symbol),
+            intent_type="ENTRY",
+            side=Side.BUY,
+            confidence=Decimal("0.8"),
+            entry_price=PRICE,
+            leverage=10,
+            position_size_usd=Decimal(500),
+            atr_value=Decimal(1),
+        )
+
+    def _close(self, opened: FillResult) -> FullCloseIntent:
+        return FullCloseIntent(
+            **self._head(opened.symbol),
+            intent_type="FULL_CLOSE_PROPOSED",
+            side=Side.SELL,
+            reduceOnly=True,
+            position_id=opened.position_id or "",
+            qty=opened.position_qty,
+        )
+
+    def _timed(self, intent: EntryIntent | FullCloseIntent, into: list[float]) -> FillResult:
+        """Send one intent, wait for its fill and note the time between.
+
+        Raises:
+            BenchFailed: it was refused, or nothing came.
+        """
+        # An earlier fill's aftermath (its stop, the bridge's books) is no part of this one.
+        self._until_idle(_FILL_WITHIN_S)
+        intent = intent.model_copy(update={"produced_at": datetime.now(UTC)})
+        words = _words(intent)
+        started = time.perf_counter()
+        call(self._client, "XADD", _stream_of(intent).key, "*", *words)
+        while time.perf_counter() - started < _FILL_WITHIN_S:
+            news = self._results.wait()
+            ended = time.perf_counter()
+            for result in (_decoded(APPLY_RESULT, words) for words in news):
+                if result.intent_id != intent.intent_id:
+                    continue
+                if isinstance(result, RefusedResult):
+                    raise BenchFailed(f"{intent.intent_id} was refused: {result.reason}")
+                if isinstance(result, FillResult):
+                    into.append((ended - started) * 1000)
+                    return result
+        raise BenchFailed(f"{intent.intent_id} came to nothing: {self._why(intent)}")
+
+    def _round_trip(self, into: list[float]) -> None:
+        """The same words there and back through one process that does nothing with them."""
+        self._until_idle(_FILL_WITHIN_S)
+        words = _words(self._entry(SYMBOLS[0]))
+        started = time.perf_counter()
+        call(self._client, "XADD", PING, "*", *words)
+        while not self._pongs.wait():
+            if time.perf_counter() - started > _FILL_WITHIN_S:
+                raise BenchFailed("the bare round trip got no answer")
+        into.append((time.perf_counter() - started) * 1000)
+
+    def _add(self, message: Message) -> None:
+        call(self._client, "XADD", _stream_of(message).key, "*", *_words(message))
+
+    def _until_idle(self, within_s: float) -> None:
+        """Wait until the three daemons have read and finished all there is."""
+        deadline = time.monotonic() + within_s
+        wanted = {(s.name, r) for s in STREAMS for r in s.readers if r in DAEMONS}
+        while time.monotonic() < deadline:
+            rows = self._bus.backlog()
+            if wanted <= {(row.stream, row.group) for row in rows if row.idle}:
+                return
+            self._ring.watch()
+            time.sleep(0.001)
+        raise BenchFailed(f"the daemons did not come to rest: {self._bus.backlog()}")
+
+    def _why(self, intent: EntryIntent | FullCloseIntent) -> str:
+        for _, words in call(self._client, "XRANGE", APPLY_PLAN.key, "-", "+"):
+            plan = _decoded(APPLY_PLAN, words)
+            if plan.intent_id == intent.intent_id and isinstance(plan, SkipPlan):
+                return f"{plan.reason}, {plan.detail}"
+        return "there is no refusal either"
+
+
+def _stream_of(message: Message) -> Stream:
+    return BY_NAME[message.stream_name]
+
+
+def _words(message: Message) -> list[str]:
+    return [word for pair in encode(message) for word in pair]
+
+
+def _decoded(stream: Stream, words: Sequence[bytes]) -> Any:
+    return decode(stream.contract, tuple(zip(words[::2], words[1::2], strict=True)))

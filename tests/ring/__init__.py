@@ -1,0 +1,1 @@
+"""The six daemons together: real processes on a real server, and all in one process in memory."""

@@ -1,0 +1,1 @@
+"""The runner: on both buses, and as processes that are killed."""

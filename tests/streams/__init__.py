@@ -1,0 +1,1 @@
+"""The buses and the private server, on a real server."""
