@@ -199,6 +199,7 @@ class Runner(Generic[S, P]):
             if isinstance(output, Message):
                 stream = BY_NAME[output.stream_name]
                 self._batch.published.append(flat(stream, encode(output)))
+                self._count(self.metrics.published, stream.name)
                 self._outputs.append(output)
             elif isinstance(output, Record):
                 self._batch.records[output.key] = output.fields
@@ -249,15 +250,10 @@ class Runner(Generic[S, P]):
         self._committed = self.state
         self._batch = Commit()
         for output in self._outputs:
-            self._tell(output)
+            if isinstance(output, Note):
+                getattr(logger(), output.level)(output.event, **output.fields)
+            self._service.measure(output)
         self._outputs.clear()
         for (counter, labels), count in self._counts.items():
             counter.labels(*labels).inc(count)
         self._counts.clear()
-
-    def _tell(self, output: object) -> None:
-        if isinstance(output, Note):
-            getattr(logger(), output.level)(output.event, **output.fields)
-        elif isinstance(output, Message):
-            self._count(self.metrics.published, output.stream_name)
-        self._service.measure(output)

@@ -194,7 +194,7 @@ def on_rejected(turn: Turn, fact: OrderRejected) -> None:
         turn.note("stands_already", "warning", symbol=fact.symbol, leg=sent.leg.name)
         return
     turn.forget(fact.client_order_id)
-    if fact.code == _UNKNOWN_ORDER:
+    if fact.code == _UNKNOWN_ORDER and sent.accepted:
         return
     if sent.leg in (Leg.ENTRY, Leg.EXIT) or sent.action == "MOVE_STOP":
         refuse(turn, sent, at=fact.at, code=str(fact.code), reason=fact.reason)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from shared.bus.client import LIBRARY_VERSION, call, call_all, connect, plainly
-from shared.bus.port import Backlog, BusDown, Commit, Entry, NotReady, StateLost, Superseded
+from shared.bus.port import Backlog, Commit, Entry, NotReady, StateLost, Superseded
 from shared.streams import DEAD_KEPT, MODE_KEY, STREAMS, Stream, inputs_of, state_key
 
 #: Words that one operation of a commit may have; the library refuses many more.
@@ -66,17 +65,18 @@ class RedisBus:
         """Return unfinished entries first, then new ones; see `Bus.read`."""
         if not self._inputs:
             raise ValueError(f"{self._daemon} reads no stream")
-        with self._connection_may_break():
+        with plainly():
             if self._recovering:
                 unfinished = self._next_unfinished()
                 if unfinished is not None:
                     return [unfinished]
-                self._recovering = False
+            # What a reply brings that never reaches us is unfinished as well.
+            self._recovering = True
             fresh, oldest = self._read_new(count, block_ms)
             if oldest != {key: entries[0][0] for key, entries in fresh}:
-                self._recovering = True
                 unfinished = self._next_unfinished()
                 return [] if unfinished is None else [unfinished]
+            self._recovering = False
         return [
             Entry(self._by_key[key], id_.decode(), _pairs(flat))
             for key, entries in fresh
@@ -123,7 +123,7 @@ class RedisBus:
         """Do it once, or say why not; see `Bus.commit`."""
         sequence = self._sequence + 1
         keys, words = commit_words(commit, self._daemon)
-        with self._connection_may_break():
+        with plainly():
             said = call(
                 self._commands,
                 "FCALL",
@@ -147,16 +147,6 @@ class RedisBus:
         if owner is None:
             return StateLost("the server has forgotten commits that it had confirmed")
         return Superseded(f"another instance of {self._daemon} has taken over")
-
-    @contextmanager
-    def _connection_may_break(self) -> Iterator[None]:
-        """After a break, what was delivered but never reached us is asked for again."""
-        try:
-            with plainly():
-                yield
-        except BusDown:
-            self._recovering = True
-            raise
 
     def mode(self) -> str | None:
         """The operator's switch; see `Bus.mode`."""

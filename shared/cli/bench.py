@@ -94,7 +94,7 @@ def _measure(folder: Path, size: Size, console: Console) -> dict[str, Any]:
     ring = measure_ring(folder / "ring", hours=size.hours)
     _print_ring(console, ring)
     elapsed_s = round(time.monotonic() - started, 1)
-    console.print(f"Measured in {elapsed_s} s.")
+    _say(console, f"Measured in {elapsed_s} s.")
     return {
         "machine": machine,
         "stage": [
@@ -149,72 +149,81 @@ def _show_logs(folder: Path) -> None:
             typer.echo(f"-- {path.relative_to(folder)} ends with:\n{tail}", err=True)
 
 
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=True)
     return table
 
 
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False)
+
+
 def _print_machine(console: Console, machine: dict[str, Any]) -> None:
-    console.print(
+    _say(
+        console,
         f"{machine['cores']} cores {machine['architecture']} (load {machine['load_1min']}), "
         f"Python {machine['python']}, {machine['server']},\n"
-        f"redis-py {machine['redis_py']}, hiredis {machine['hiredis']}",
-        highlight=False,
+        f"redis-py {machine['redis_py']}, hiredis {machine['hiredis']}\n",
     )
-    console.print()
 
 
 def _print_stages(console: Console, stages: list[Figures], size: Size) -> None:
-    title = f"Stage: read, validate, decide, commit; batches of {BATCH}, appendfsync everysec"
-    table = _table(title, "stage", "runner /s", "bare /s", "ratio")
-    for one in stages:
-        table.add_row(one.name, f"{one.stage:,.0f}", f"{one.bare:,.0f}", f"{one.ratio:.2f}")
-    console.print(table)
-    console.print(
-        f"Bare: the same reads and commits by redis-py alone. Medians of {size.rounds} rounds in "
-        f"turn;\nthe goal is {STAGE_GOAL}.\n",
-        highlight=False,
+    _say(
+        console,
+        f"[bold]Stage[/bold]: read, validate, decide, commit; batches of {BATCH}, appendfsync "
+        f"everysec. Bare:\nthe same reads and commits by redis-py alone. Medians of "
+        f"{size.rounds} rounds in turn.",
     )
+    table = _table("messages a second", "runner", "bare", "ratio", "goal")
+    for one in stages:
+        table.add_row(
+            one.name, f"{one.stage:,.0f}", f"{one.bare:,.0f}", f"{one.ratio:.2f}", f"{STAGE_GOAL}"
+        )
+    console.print(table)
 
 
 def _print_hops(console: Console, hops: list[Hops]) -> None:
-    table = _table(
-        "Hops: from an intent to its fill on paper, daemons as processes, in ms",
-        "appendfsync, way", "hops", "n", "median", "p99", "a hop", "to bare",
-    )  # fmt: skip
+    _say(
+        console,
+        "[bold]Hops[/bold]: from an intent to its fill on paper, daemons as processes. Bare: the\n"
+        "intent's own words to a second process and back by XADD and XREAD, in between.",
+    )
+    table = _table("milliseconds", "hops", "n", "median", "p99", "a hop", "to bare")
     for one in hops:
         ways: tuple[tuple[str, Latency], ...] = (
             ("entry", one.entry),
             ("full close", one.close),
-            ("bare XADD, XREAD", one.bare),
+            ("bare", one.bare),
         )
         for name, way in ways:
             table.add_row(
-                f"{one.appendfsync}, {name}", str(way.hops), str(way.count),
+                f"appendfsync {one.appendfsync}, {name}", str(way.hops), str(way.count),
                 f"{way.median_ms:.2f}", f"{way.p99_ms:.2f}", f"{way.per_hop_ms:.2f}",
                 f"{way.ratio:.1f}x",
             )  # fmt: skip
     console.print(table)
-    console.print(
-        "Bare: the intent's own words to a second process and back, between the intents.\n",
-        highlight=False,
-    )
 
 
 def _print_ring(console: Console, ring: RingFigures) -> None:
-    bars = f"{ring.symbols} symbols of {ring.bars} bars"
-    table = _table(f"Ring: all six daemons, {bars}, at --speed max", "prices", "")
-    table.add_row("ticks a second, first to last", f"{ring.ticks_per_s:,.0f}")
-    table.add_row("ticks a second, with start-up", f"{ring.ticks_per_s_with_start_up:,.0f}")
-    table.add_row("start-up until the first tick, s", f"{ring.start_up_s:.2f}")
-    table.add_row("first tick to last, s", f"{ring.replay_s:.2f}")
-    for name, count in ring.messages.items():
-        table.add_row(name, f"{count:,}")
+    counts = ", ".join(f"{name} {count:,}" for name, count in ring.messages.items())
+    _say(
+        console,
+        f"[bold]Ring[/bold]: all six daemons, {ring.symbols} symbols of {ring.bars:,} bars, at "
+        f"--speed max, appendfsync\neverysec. Messages: {counts}.",
+    )
+    table = _table("prices", "ticks", "seconds", "ticks/s")
+    table.add_row(
+        "first to last", f"{ring.ticks:,}", f"{ring.replay_s:.2f}", f"{ring.ticks_per_s:,.0f}"
+    )
+    table.add_row(
+        "with start-up", f"{ring.ticks:,}", f"{ring.start_up_s + ring.replay_s:.2f}",
+        f"{ring.ticks_per_s_with_start_up:,.0f}",
+    )  # fmt: skip
     console.print(table)
     if ring.peak_memory_mib:
-        memory = _table("Peak memory, MiB", "process", "peak")
+        memory = _table("process", "peak memory, MiB")
         for name, peak in ring.peak_memory_mib.items():
             memory.add_row(name, f"{peak:.1f}")
         console.print(memory)

@@ -205,12 +205,15 @@ class _Course:
             self._prices()
             opened = {}
             for symbol in SYMBOLS:
+                self._until_idle()
                 opened[symbol] = self._timed(self._entry(symbol), samples.entry)
+                self._until_idle()
                 self._round_trip(samples.bare)
             for symbol in SYMBOLS:
+                self._until_idle()
                 self._timed(self._close(opened[symbol]), samples.close)
+                self._until_idle()
                 self._round_trip(samples.bare)
-            self._ring.watch()
         self._bus.close()
         return samples
 
@@ -266,9 +269,6 @@ class _Course:
         Raises:
             BenchFailed: it was refused, or nothing came.
         """
-        # An earlier fill's aftermath (its stop, the bridge's books) is no part of this one.
-        self._until_idle(_FILL_WITHIN_S)
-        intent = intent.model_copy(update={"produced_at": datetime.now(UTC)})
         words = _words(intent)
         started = time.perf_counter()
         call(self._client, "XADD", _stream_of(intent).key, "*", *words)
@@ -287,7 +287,6 @@ class _Course:
 
     def _round_trip(self, into: list[float]) -> None:
         """The same words there and back through one process that does nothing with them."""
-        self._until_idle(_FILL_WITHIN_S)
         words = _words(self._entry(SYMBOLS[0]))
         started = time.perf_counter()
         call(self._client, "XADD", PING, "*", *words)
@@ -299,8 +298,11 @@ class _Course:
     def _add(self, message: Message) -> None:
         call(self._client, "XADD", _stream_of(message).key, "*", *_words(message))
 
-    def _until_idle(self, within_s: float) -> None:
-        """Wait until the three daemons have read and finished all there is."""
+    def _until_idle(self, within_s: float = _FILL_WITHIN_S) -> None:
+        """Wait until the three daemons have finished all there is.
+
+        An earlier fill's aftermath (its stop, the bridge's books) is no part of the next time.
+        """
         deadline = time.monotonic() + within_s
         wanted = {(s.name, r) for s in STREAMS for r in s.readers if r in DAEMONS}
         while time.monotonic() < deadline:
@@ -308,6 +310,8 @@ class _Course:
             if wanted <= {(row.stream, row.group) for row in rows if row.idle}:
                 return
             self._ring.watch()
+            if self._ring.restarts:
+                raise BenchFailed(f"daemons crashed: {self._ring.restarts}")
             time.sleep(0.001)
         raise BenchFailed(f"the daemons did not come to rest: {self._bus.backlog()}")
 

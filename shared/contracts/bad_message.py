@@ -23,7 +23,7 @@ def shown(name: str | bytes) -> str:
     """A field's name as every log and stream can hold it, whatever was sent: short and ASCII."""
     text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
     printable = (c if " " <= c <= "~" else ascii(c)[1:-1] for c in text[:_NAME_CHARS_MAX])
-    return "".join(printable) or "(no name)"
+    return "".join(printable)[:_NAME_CHARS_MAX] or "(no name)"
 
 
 def first_repeated(names: Iterable[H]) -> H:

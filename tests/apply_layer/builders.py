@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from services.apply_layer.exchange import OpenOrder, OrderType, PlaceOrder, VenuePosition
+from services.apply_layer.exchange import (
+    OpenOrder,
+    OrderFilled,
+    OrderType,
+    PlaceOrder,
+    VenuePosition,
+)
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.turn import Policy
 from shared.contracts import EntryPlan, ExitPlan, MoveStopPlan
@@ -114,3 +120,22 @@ def foreign_stop(price: str, qty: str = "1.83", name: str = "by-hand-1") -> Open
 def order(desk: Desk, side: Side, qty: str, *, reduce_only: bool, name: str) -> PlaceOrder:
     """A market order by somebody else."""
     return PlaceOrder(name, SYMBOL, side, OrderType.MARKET, D(qty), reduce_only, desk.market)
+
+
+def foreign_fill(desk: Desk, side: Side, qty: str, price: str) -> OrderFilled:
+    """The venue tells of a trade by somebody else."""
+    return OrderFilled(
+        client_order_id="by-hand",
+        symbol=SYMBOL,
+        order_id="9",
+        trade_id="by-hand-1",
+        side=side,
+        type=OrderType.MARKET,
+        qty=D(qty),
+        price=D(price),
+        fee=D(0),
+        realized_pnl=D(0),
+        reduce_only=False,
+        done=True,
+        at=desk.market,
+    )

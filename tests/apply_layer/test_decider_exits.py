@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.apply_layer.exchange import CancelOrder, OrderFilled, OrderType, PlaceOrder
+from services.apply_layer.exchange import CancelOrder, OrderType, PlaceOrder
 from services.apply_layer.journal import Leg
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.paper_rules import default_rules
@@ -16,7 +16,7 @@ from shared.contracts import FillResult
 from shared.decisions import Mode
 from shared.sides import Side
 
-from .builders import entry, leave, move_stop, opened, short_entry
+from .builders import entry, foreign_fill, leave, move_stop, opened, short_entry
 from .desk import SYMBOL, D, Desk
 
 SMALL_ORDERS = PaperPolicy(
@@ -156,6 +156,14 @@ def test_a_second_exit_waits_for_the_first() -> None:
     assert fills(desk) == [("FILLED", D("0.46")), ("FILLED", D("1.37"))]
 
 
+def test_a_position_that_grows_while_an_exit_waits_is_covered_as_well() -> None:
+    desk, _ = waiting_exit()
+    grow(desk, "1")
+    assert [stop.qty for stop in desk.stops()] == [D("2.83")]
+    desk.tick("12.4", after_s=60)
+    assert desk.venue_qty() == desk.position.qty == D("2.37")
+
+
 def test_an_exit_whose_position_was_stopped_meanwhile_has_one_outcome() -> None:
     desk, _ = waiting_exit()
     desk.tick("12.0", after_s=60)
@@ -253,24 +261,6 @@ def test_a_short_is_harvested_and_closed_by_buying() -> None:
     desk.tick("13")
     assert desk.statuses[-1] == "STOPPED_OUT"
     assert desk.venue_qty() == 0
-
-
-def foreign_fill(desk: Desk, side: Side, qty: str, price: str) -> OrderFilled:
-    return OrderFilled(
-        client_order_id="by-hand",
-        symbol=SYMBOL,
-        order_id="9",
-        trade_id="by-hand-1",
-        side=side,
-        type=OrderType.MARKET,
-        qty=D(qty),
-        price=D(price),
-        fee=D(0),
-        realized_pnl=D(0),
-        reduce_only=False,
-        done=True,
-        at=desk.market,
-    )
 
 
 def grow(desk: Desk, qty: str, *, price: str = "12.32", told: bool = False) -> None:

@@ -171,6 +171,7 @@ def test_a_position_closed_elsewhere_ends_here_with_its_id_and_without_orders() 
     desk.look(after_s=1)
     last = desk.results[-1]
     assert (last.status, last.position_id, last.position_qty) == ("POSITION", position_id, 0)
+    assert last.position_stop_loss is None
     assert desk.record is None
     assert desk.snapshot().open_orders == ()
 

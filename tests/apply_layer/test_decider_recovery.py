@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -85,6 +86,35 @@ def test_a_stop_that_moved_for_a_position_closed_elsewhere_meanwhile_has_its_out
     desk.look(after_s=1)
     assert desk.snapshot().open_orders == ()
     assert desk.state.orders == {}
+    placed = [r for r in desk.requests_made if isinstance(r, PlaceOrder)]
+    assert [r.trigger_price for r in placed] == [None, D("12.0736")]
+
+
+def unanswered_move() -> Desk:
+    """A desk that asked for a stop to be moved and cannot tell whether it was."""
+    desk = opened()
+    desk.tick("13")
+    desk.refuse = lambda request: -4116 if request.trigger_price == D("12.5") else None
+    desk.deliver(move_stop(desk, "12.5", "plan.stop"))
+    assert desk.codes == []
+    return desk
+
+
+def test_a_move_that_was_never_answered_ends_with_the_position() -> None:
+    desk = unanswered_move()
+    desk.deliver(leave(desk, "FULL_CLOSE_PROPOSED", "plan.close"))
+    assert desk.codes == ["-2011"]
+    assert desk.state.orders == {}
+
+
+def test_a_stop_that_stands_only_after_the_position_has_ended_is_withdrawn_and_told() -> None:
+    desk = unanswered_move()
+    (sent,) = [s for s in desk.state.orders.values() if not s.accepted]
+    desk.behind_its_back(sent.request)
+    desk.state = replace(desk.state, positions={})
+    desk.hear(OrderAccepted(sent.request.client_order_id, SYMBOL, "9", desk.market))
+    assert desk.codes == ["no_such_position"]
+    assert sent.request.client_order_id not in {o.client_order_id for o in desk.stops()}
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -102,12 +132,11 @@ def test_a_daemon_that_was_down_for_long_protects_an_entry_and_does_not_close_it
 
 def test_an_order_that_stands_was_accepted_even_if_the_answer_was_lost() -> None:
     desk = ready()
-    lost = [desk.venue.perform]
     desk.refuse = lambda request: -4116 if request.type is OrderType.STOP_MARKET else None
     desk.deliver(entry(desk))
     (sent,) = desk.state.orders.values()
     assert (sent.leg, sent.accepted) == (Leg.STOP, False)
-    list(lost[0](sent.request))
+    desk.behind_its_back(sent.request)
     desk.refuse = lambda _request: None
     desk.look(after_s=1)
     assert desk.statuses == ["FILLED", "STOP_MOVED"]

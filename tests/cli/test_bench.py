@@ -19,13 +19,13 @@ WAY = {"hops", "count", "median_ms", "p99_ms", "per_hop_ms", "ratio_per_hop"}
 
 
 @pytest.fixture(scope="module")
-def figures() -> Iterator[Any]:
+def figures() -> Any:
     app = typer.Typer()
     app.command()(bench)
     result = CliRunner().invoke(app, ["--quick", "--json"])
     structlog.reset_defaults()
     assert result.exit_code == 0, result.output
-    yield json.loads(result.stdout)
+    return json.loads(result.stdout)
 
 
 def numbers(value: Any) -> Iterator[float]:

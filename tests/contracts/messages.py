@@ -107,6 +107,14 @@ def refusal(golden: Golden, raw: RawFields) -> tuple[str, str]:
     return bad.code, field
 
 
+def places(*types: type) -> list[tuple[Golden, str]]:
+    """Every field of every model whose value has one of `types`, each in one golden message."""
+    found: dict[tuple[type, str], Golden] = {}
+    for golden in GOLDEN.values():
+        found.update(((golden.model, name), golden) for name in golden.fields_of(*types))
+    return [(golden, name) for (_, name), golden in found.items()]
+
+
 def models_of(contract: Any) -> Iterator[type[BaseModel]]:
     """The models of a union, or the one model that the contract is."""
     if isinstance(contract, type):

@@ -56,6 +56,7 @@ def test_a_field_that_the_kind_does_not_have_is_refused(golden: Golden, form: Fo
         ("ключ", r"\u043a\u043b\u044e\u0447"),
         ("a\nb\x1b[2J", r"a\nb\x1b[2J"),
         ("x" * 500, "x" * 64),
+        ("\U0001d492" * 500, (r"\U0001d492" * 7)[:64]),
         ("a: b", "a"),
     ],
 )

@@ -1,12 +1,12 @@
 """Bad values, field by field: each is refused with its code and the name of its field.
 
-Each table is tried on every golden message and every one of its fields of that type, as flat
-fields and as JSON.
+Each table is tried on every field of that type of every model, as flat fields and as JSON.
 """
 
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -18,6 +18,7 @@ from .messages import (
     Golden,
     each_golden,
     flat,
+    places,
     refusal,
     wrapped,
     wrapped_with,
@@ -37,6 +38,8 @@ NOT_NUMBERS = {
     "underscore": "1_000",
     "comma": "1,000",
     "arabic digits": "١٢٣",
+    "arabic digit behind": "1٢",
+    "arabic decimal": "1.٢",
     "full-width digit": "１",
     "superscript": "²",
     "unicode minus": "−1",
@@ -143,6 +146,7 @@ NON_NEGATIVE = (
     *("reduce_only_min_notional", "position_qty", "position_initial_qty"),
     *("position_harvested_qty", "position_unprotected_s"),
 )
+NUMBERS = places(Decimal, int)
 
 
 def table(values: dict[str, str]) -> pytest.MarkDecorator:
@@ -168,16 +172,14 @@ def assert_refused(value: str, code: str, *names: str) -> None:
 
 @table(NOT_NUMBERS)
 def test_what_is_no_plain_number_is_refused(value: str) -> None:
-    for golden in GOLDEN.values():
-        for name in golden.numbers:
-            assert_refused_in(golden, name, value, "bad_number")
+    for golden, name in NUMBERS:
+        assert_refused_in(golden, name, value, "bad_number")
 
 
 @pytest.mark.parametrize("literal", BARE_NOT_NUMBERS, ids=lambda literal: literal[:9])
 def test_a_bare_json_number_is_read_no_less_strictly(literal: str) -> None:
-    for golden in GOLDEN.values():
-        for name in golden.numbers:
-            assert refusal(golden, wrapped_with(golden, name, literal)) == ("bad_number", name)
+    for golden, name in NUMBERS:
+        assert refusal(golden, wrapped_with(golden, name, literal)) == ("bad_number", name)
 
 
 @each_golden
@@ -212,14 +214,13 @@ def test_every_number_is_in_one_of_the_tables_of_ranges() -> None:
     free = {"r_level", "unrealized_pnl", "fee", "realized_pnl"}
     free |= {"position_realized_pnl", "position_fees", "funding_rate"}
     listed = free.union(POSITIVE, NON_NEGATIVE, OF_0_TO_1, LEVERAGES)
-    assert listed == {name for golden in GOLDEN.values() for name in golden.numbers}
+    assert listed == {name for _, name in NUMBERS}
 
 
 @table(NOT_MOMENTS)
 def test_what_is_no_moment_in_utc_is_refused(value: str) -> None:
-    for golden in GOLDEN.values():
-        for name in golden.moments:
-            assert_refused_in(golden, name, value, "bad_timestamp")
+    for golden, name in places(datetime):
+        assert_refused_in(golden, name, value, "bad_timestamp")
 
 
 @table({value: value for value in NOT_FLAGS})
@@ -268,11 +269,10 @@ def test_a_json_value_that_is_no_scalar_is_refused(value: str) -> None:
             assert refusal(golden, wrapped_with(golden, name, value)) == (code, name)
 
 
-@each_golden
-def test_a_bare_true_is_no_number_and_a_bare_1_is_not_true(golden: Golden) -> None:
-    for name in golden.numbers:
+def test_a_bare_true_is_no_number_and_a_bare_1_is_not_true() -> None:
+    for golden, name in NUMBERS:
         assert refusal(golden, wrapped_with(golden, name, "true")) == ("bad_number", name)
-    for name in golden.fields_of(bool):
+    for golden, name in places(bool):
         assert refusal(golden, wrapped_with(golden, name, "1")) == ("bad_flag", name)
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from shared.contracts import MarketTick, Message, decode, encode
 
-from .messages import GOLDEN, Golden, each_golden, flat
+from .messages import GOLDEN, Golden, each_golden, flat, places
 
 AT = datetime(2025, 6, 1, 12, 0, 0, 417_000, tzinfo=UTC)
 TICK = GOLDEN["market.tick.funded"]
@@ -57,14 +57,12 @@ def test_a_message_built_from_values_is_the_one_read_from_text(golden: Golden) -
     ids=repr,
 )
 def test_a_float_or_a_number_that_no_reader_would_read_is_refused(number: Any) -> None:
-    for golden in GOLDEN.values():
-        whole = golden.fields_of(int)
-        for name in golden.numbers:
-            if number is None and not golden.model.model_fields[name].is_required():
-                continue
-            too_large = type(number) is int and name in whole
-            code = refused_code(golden, **{name: number})
-            assert code == ("out_of_range" if too_large else "bad_number"), (golden.name, name)
+    for golden, name in places(Decimal, int):
+        if number is None and not golden.model.model_fields[name].is_required():
+            continue
+        too_large = type(number) is int and name in golden.fields_of(int)
+        code = refused_code(golden, **{name: number})
+        assert code == ("out_of_range" if too_large else "bad_number"), (golden.name, name)
 
 
 @pytest.mark.parametrize(
@@ -114,10 +112,9 @@ def test_a_number_that_can_be_built_can_be_read(number: Decimal) -> None:
     ids=repr,
 )
 def test_a_moment_that_is_naive_or_of_another_zone_is_refused(moment: Any) -> None:
-    for golden in GOLDEN.values():
-        for name in golden.moments:
-            if moment is not None or golden.model.model_fields[name].is_required():
-                assert refused_code(golden, **{name: moment}) == "bad_timestamp"
+    for golden, name in places(datetime):
+        if moment is not None or golden.model.model_fields[name].is_required():
+            assert refused_code(golden, **{name: moment}) == "bad_timestamp"
 
 
 @given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(0), "Z")])))

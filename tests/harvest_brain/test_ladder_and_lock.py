@@ -249,6 +249,8 @@ def test_what_is_added_weighs_in_r_by_its_quantity_and_its_own_price() -> None:
     expected = (D("1.83") * D("0.2464") + left * D("1.2464")) / D("2.74")
     assert brain.held.risk_per_unit == pytest.approx(expected)
     assert brain.held.initial_qty == D("2.74")
+    assert brain.held.r_max < 1
+    assert [kind for kind, _ in brain.asked()] == ["HARVEST_PARTIAL_50", "MOVE_STOP"]
 
 
 @pytest.mark.parametrize("added_at", ["12.0736", "11"])
