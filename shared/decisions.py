@@ -17,7 +17,10 @@ E = TypeVar("E")
 
 
 class Mode(StrEnum):
-    """The operator's switch. RUN: all. EXITS_ONLY: no entries. HALT: no order at all."""
+    """The operator's switch. RUN: all. EXITS_ONLY: no entries. HALT: no plan is executed at all.
+
+    Protection is no plan: a position without a stop gets one in every mode.
+    """
 
     RUN = "RUN"
     EXITS_ONLY = "EXITS_ONLY"

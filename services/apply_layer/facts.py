@@ -133,8 +133,10 @@ def _opened(fact: OrderFilled, sent: Sent) -> Position:
     stop = sent.terms.stop_loss
     # A gap may fill the entry past its own stop; there is then no risk to measure R in.
     meaningful = side.sign * (fact.price - stop) > 0
+    trade = fact.trade_id.rpartition("-")[2]
     return Position(
-        position_id=f"{fact.symbol}-{int(fact.at.timestamp() * 1000)}",
+        # The trade tells apart two positions that were opened at the same mark.
+        position_id=f"{fact.symbol}-{int(fact.at.timestamp() * 1000)}-{trade}",
         plan_id=sent.plan_id,
         intent_id=sent.intent_id,
         symbol=fact.symbol,

@@ -78,10 +78,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """An admitted entry whose outcome is not known yet; it holds its place in every cap."""
+    """An admitted entry whose outcome is not known yet; it holds its place in every cap.
+
+    `at` is when it was admitted, by the wall clock.
+    """
 
     plan_id: str
     notional: Decimal
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,7 @@ def _exit_plan(intent: ExitIntent, produced_at: datetime) -> ExitPlan | MoveStop
 def _decide_entry(
     state: State, received: Received[Any], intent: EntryIntent, policy: Policy
 ) -> tuple[State, Sequence[object]]:
+    state = _without_stale_places(state, received.received_at, policy)
     admitted = _admit(state, received, intent, policy)
     common: dict[str, Any] = {
         "timestamp": intent.timestamp,
@@ -231,9 +236,21 @@ def _decide_entry(
         take_profit=intent.take_profit,
         **common,
     )
-    awaited = Awaited(plan.plan_id, admitted * intent.entry_price)
+    awaited = Awaited(plan.plan_id, admitted * intent.entry_price, received.received_at)
     state = replace(state, awaited={**state.awaited, intent.symbol: awaited})
     return state, [plan, Note("admit", {**_story(plan), "qty": admitted})]
+
+
+def _without_stale_places(state: State, now: datetime, policy: Policy) -> State:
+    """Take back the places of plans that nobody will execute any more and nobody told of.
+
+    exitbrain and apply_layer each refuse a plan that is older than the limit when they read it.
+    """
+    limit_s = 3 * policy.max_intent_age_s
+    stale = {s for s, e in state.awaited.items() if (now - e.at).total_seconds() > limit_s}
+    if not stale:
+        return state
+    return replace(state, awaited={s: e for s, e in state.awaited.items() if s not in stale})
 
 
 def _admit(

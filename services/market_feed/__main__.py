@@ -46,9 +46,12 @@ class Feed:
         anchor: Anchor | None = None
         resume_after = progress.at if progress else None
         for at, ticks in steps(self._files, self._policy.step_ticks, resume_after):
-            anchor = anchor or Anchor(at, datetime.now(UTC))
             while not self._stop.is_set():
                 readers = self._session.patiently(self._readers)
+                if anchor is None or not published:
+                    # The pace is counted from the first price that goes out: the wait for the
+                    # readers to come up is not made up for.
+                    anchor = Anchor(at, datetime.now(UTC))
                 offer = Offer(self._replay, at, ticks, anchor, readers)
                 after, outputs = decide(state, Received(offer, datetime.now(UTC)), self._policy)
                 if isinstance(outputs[0], Wait):

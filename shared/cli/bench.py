@@ -28,7 +28,8 @@ from rich.table import Table
 
 from shared import log
 from shared.bus import connect
-from shared.cli.bench_hops import BenchFailed, Hops, Latency, measure_hops
+from shared.cli.bench_figures import BenchFailed, Hops, Latency
+from shared.cli.bench_hops import measure_hops
 from shared.cli.bench_ring import RingFigures, measure_ring
 from shared.cli.bench_stage import Figures, measure
 from shared.server import AppendFsync, LocalServer, ServerFailed, ServerNotFound
@@ -172,9 +173,8 @@ def _print_machine(console: Console, machine: dict[str, Any]) -> None:
 def _print_stages(console: Console, stages: list[Figures], size: Size) -> None:
     _say(
         console,
-        f"[bold]Stage[/bold]: read, validate, decide, commit; batches of {BATCH}, appendfsync "
-        f"everysec. Bare:\nthe same reads and commits by redis-py alone. Medians of "
-        f"{size.rounds} rounds in turn.",
+        f"[bold]Stage[/bold]: read, validate, decide, commit; batches of {BATCH}, everysec. Bare: "
+        f"the same\nreads and commits by redis-py alone. Medians of {size.rounds} rounds in turn.",
     )
     table = _table("messages a second", "runner", "bare", "ratio", "goal")
     for one in stages:
@@ -190,7 +190,7 @@ def _print_hops(console: Console, hops: list[Hops]) -> None:
         "[bold]Hops[/bold]: from an intent to its fill on paper, daemons as processes. Bare: the\n"
         "intent's own words to a second process and back by XADD and XREAD, in between.",
     )
-    table = _table("milliseconds", "hops", "n", "median", "p99", "a hop", "to bare")
+    table = _table("appendfsync, ms", "hops", "n", "median", "p99", "a hop", "to bare")
     for one in hops:
         ways: tuple[tuple[str, Latency], ...] = (
             ("entry", one.entry),
@@ -199,7 +199,7 @@ def _print_hops(console: Console, hops: list[Hops]) -> None:
         )
         for name, way in ways:
             table.add_row(
-                f"appendfsync {one.appendfsync}, {name}", str(way.hops), str(way.count),
+                f"{one.appendfsync}, {name}", str(way.hops), str(way.count),
                 f"{way.median_ms:.2f}", f"{way.p99_ms:.2f}", f"{way.per_hop_ms:.2f}",
                 f"{way.ratio:.1f}x",
             )  # fmt: skip
@@ -211,7 +211,7 @@ def _print_ring(console: Console, ring: RingFigures) -> None:
     _say(
         console,
         f"[bold]Ring[/bold]: all six daemons, {ring.symbols} symbols of {ring.bars:,} bars, at "
-        f"--speed max, appendfsync\neverysec. Messages: {counts}.",
+        f"--speed max, everysec.\n{counts}.",
     )
     table = _table("prices", "ticks", "seconds", "ticks/s")
     table.add_row(

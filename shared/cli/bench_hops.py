@@ -13,11 +13,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any
 
 from redis import Redis
@@ -25,6 +23,7 @@ from redis import Redis
 from shared.bus import RedisBus, load_library
 from shared.bus.client import call
 from shared.cli.bench_echo import PING, PONG
+from shared.cli.bench_figures import BenchFailed, Hops, Samples
 from shared.cli.ring import Ring
 from shared.cli.story import reader
 from shared.contracts import (
@@ -45,72 +44,12 @@ from shared.streams import APPLY_PLAN, APPLY_RESULT, BY_NAME, STREAMS, Stream
 DAEMONS = ("intent_bridge", "exitbrain", "apply_layer")
 SYMBOLS = ("ADAUSDT", "RIVERUSDT", "SOLUSDT")
 PRICE = Decimal(100)
-ENTRY_HOPS, CLOSE_HOPS, BARE_HOPS = 4, 3, 2
 
 #: Intents that are not counted: the first ones wake code and caches.
 _WARM_UP_ROUNDS = 2
 _START_WITHIN_S = 30.0
 _FILL_WITHIN_S = 10.0
 _MARKET_START = datetime(2025, 6, 1, tzinfo=UTC)
-
-
-class BenchFailed(RuntimeError):
-    """What was to be measured did not happen; the text says what did."""
-
-
-@dataclass(frozen=True)
-class Latency:
-    """One kind of message's way; times in milliseconds. `ratio` is a hop's to a bare hop's."""
-
-    hops: int
-    count: int
-    median_ms: float
-    p99_ms: float
-    ratio: float = 1.0
-
-    @property
-    def per_hop_ms(self) -> float:
-        """The median's share of one hop."""
-        return self.median_ms / self.hops
-
-    def as_json(self) -> dict[str, float]:
-        """The row of `--json`."""
-        return {
-            "hops": self.hops,
-            "count": self.count,
-            "median_ms": round(self.median_ms, 3),
-            "p99_ms": round(self.p99_ms, 3),
-            "per_hop_ms": round(self.per_hop_ms, 3),
-            "ratio_per_hop": round(self.ratio, 2),
-        }
-
-
-@dataclass(frozen=True)
-class Hops:
-    """Entries, closes and bare round trips on one server."""
-
-    appendfsync: str
-    entry: Latency
-    close: Latency
-    bare: Latency
-
-    def as_json(self) -> dict[str, Any]:
-        """The row of `--json`."""
-        return {
-            "appendfsync": self.appendfsync,
-            "entry": self.entry.as_json(),
-            "close": self.close.as_json(),
-            "bare": self.bare.as_json(),
-        }
-
-
-@dataclass
-class _Samples:
-    """Milliseconds as they were measured."""
-
-    entry: list[float] = field(default_factory=list)
-    close: list[float] = field(default_factory=list)
-    bare: list[float] = field(default_factory=list)
 
 
 def measure_hops(folder: Path, appendfsync: AppendFsync, *, intents: int) -> Hops:
@@ -133,24 +72,7 @@ def measure_hops(folder: Path, appendfsync: AppendFsync, *, intents: int) -> Hop
         with Ring(server.url, environment, logs, DAEMONS) as ring, _echo(server.url):
             samples = _Course(server.url, client, ring).run(intents)
         client.close()
-    return _hops(appendfsync, samples)
-
-
-def _hops(appendfsync: str, samples: _Samples) -> Hops:
-    bare = _latency(samples.bare, BARE_HOPS, None)
-    return Hops(
-        appendfsync,
-        entry=_latency(samples.entry, ENTRY_HOPS, bare),
-        close=_latency(samples.close, CLOSE_HOPS, bare),
-        bare=bare,
-    )
-
-
-def _latency(samples: Sequence[float], hops: int, bare: Latency | None) -> Latency:
-    middle = median(samples)
-    p99 = quantiles(samples, n=100, method="inclusive")[98]
-    ratio = 1.0 if bare is None else middle / hops / bare.per_hop_ms
-    return Latency(hops, len(samples), middle, p99, ratio)
+    return samples.hops(appendfsync)
 
 
 @contextmanager
@@ -194,14 +116,14 @@ class _Course:
         self._market_time = _MARKET_START
         self._number = 0
 
-    def run(self, intents: int) -> _Samples:
+    def run(self, intents: int) -> Samples:
         """All rounds: prices, entries, closes, and as many bare round trips."""
         self._until_idle(_START_WITHIN_S)
         rounds = -(-intents // (2 * len(SYMBOLS)))
-        samples = _Samples()
+        samples = Samples()
         for number in range(_WARM_UP_ROUNDS + rounds):
             if number == _WARM_UP_ROUNDS:
-                samples = _Samples()
+                samples = Samples()
             self._prices()
             opened = {}
             for symbol in SYMBOLS:

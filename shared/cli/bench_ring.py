@@ -19,7 +19,7 @@ from redis import Redis
 
 from shared.bus import load_library
 from shared.bus.client import call
-from shared.cli.bench_hops import BenchFailed
+from shared.cli.bench_figures import BenchFailed
 from shared.cli.demo_market import write_candles
 from shared.cli.ring import Ring, replay_environment
 from shared.cli.story import added, reader, settle, tell

@@ -281,3 +281,12 @@ def grow(desk: Desk, qty: str, *, price: str = "12.32", told: bool = False) -> N
         desk.hear(foreign_fill(desk, Side.BUY, qty, price))
     else:
         desk.look(after_s=1)
+
+
+def test_two_positions_opened_at_one_mark_have_ids_of_their_own() -> None:
+    desk = opened()
+    first = held(desk).position_id
+    desk.deliver(leave(desk, "FULL_CLOSE_PROPOSED", "plan.close"))
+    desk.deliver(entry(desk, "plan.again"))
+    assert held(desk).opened_at == desk.market
+    assert held(desk).position_id != first

@@ -235,3 +235,12 @@ def skip_of(plan: Any, *, source: str, plan_id: str | None = None) -> SkipPlan:
         reduceOnly=False,
         reason="no_safe_stop",
     )
+
+
+def test_a_place_that_nobody_gives_back_is_free_again_once_its_plan_is_long_too_old() -> None:
+    bridge = Bridge()
+    bridge.hear(bridge.entry())
+    bridge.now += timedelta(seconds=90)
+    assert bridge.refused(intent_id="entry.2") == "entry_in_flight"
+    bridge.now += timedelta(seconds=1)
+    assert bridge.refused(intent_id="entry.3") == ""
