@@ -285,8 +285,8 @@ def grow(desk: Desk, qty: str, *, price: str = "12.32", told: bool = False) -> N
 
 def test_two_positions_opened_at_one_mark_have_ids_of_their_own() -> None:
     desk = opened()
-    first = held(desk).position_id
+    first = desk.state.positions[SYMBOL].position_id
     desk.deliver(leave(desk, "FULL_CLOSE_PROPOSED", "plan.close"))
     desk.deliver(entry(desk, "plan.again"))
-    assert held(desk).opened_at == desk.market
-    assert held(desk).position_id != first
+    assert desk.state.positions[SYMBOL].opened_at == desk.market
+    assert desk.state.positions[SYMBOL].position_id != first

@@ -42,7 +42,7 @@ stop_loss = "12.0736"
 leverage = 10
 opened_at = 2025-05-31T20:00:00Z
 """
-CLIMB_MINUTES = 180
+CLIMB_MINUTES = 75
 CLIMB_TICKS = CLIMB_MINUTES * 4
 #: What the ladder takes of 1.83 on the way, each rung once.
 CLIMB_LADDER = [

@@ -81,7 +81,7 @@ def test_a_server_killed_in_the_middle_of_a_climb_costs_nothing(
 ) -> None:
     candles = write_climb(tmp_path)
     with a_ring(server, tmp_path, settings=SEED, candles=candles) as live:
-        for ticks in (60, 150, 400):
+        for ticks in (40, 100, 180):
             live.until_ticks(ticks)
             server.kill()
             server.restart()
@@ -96,7 +96,7 @@ def test_each_daemon_killed_in_turn_in_the_middle_of_a_climb_costs_nothing(
 ) -> None:
     candles = write_climb(tmp_path)
     with a_ring(server, tmp_path, settings=SEED, candles=candles) as live:
-        # The rungs are reached at about 60, 110 and 160 of the 720 prices.
+        # The rungs are reached at about 60, 110 and 160 of the 300 prices.
         for number, daemon in enumerate(reversed(DAEMONS)):
             live.until_ticks(20 + 40 * number)
             live.ring.kill(daemon)
