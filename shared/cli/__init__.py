@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from shared.cli.bench import bench
 from shared.cli.calc import calc
 from shared.cli.demo import demo
 from shared.cli.inspect import check, init, positions
@@ -29,6 +30,7 @@ app.command("positions")(positions)
 app.command("check")(check)
 app.command("init")(init)
 app.command("schemas")(schemas)
+app.command("bench")(bench)
 
 
 @app.command()

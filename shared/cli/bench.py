@@ -10,12 +10,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +29,7 @@ from shared.cli.bench_figures import BenchFailed, Hops, Latency
 from shared.cli.bench_hops import measure_hops
 from shared.cli.bench_ring import RingFigures, measure_ring
 from shared.cli.bench_stage import Figures, measure
+from shared.cli.ring import sigterm_ends_in_order
 from shared.server import AppendFsync, LocalServer, ServerFailed, ServerNotFound
 from shared.streams import BATCH
 
@@ -70,7 +68,7 @@ def bench(
     console = Console(file=sys.stderr if json_ else sys.stdout, quiet=json_)
     # What the runner logs in this process is not part of the answer.
     log.configure(daemon="bench", level="warning")
-    with tempfile.TemporaryDirectory(prefix="quantum-bench-") as name, _sigterm_ends_in_order():
+    with tempfile.TemporaryDirectory(prefix="quantum-bench-") as name, sigterm_ends_in_order():
         folder = Path(name)
         try:
             figures = _measure(folder, size, console)
@@ -131,16 +129,6 @@ def _machine(url: str) -> dict[str, Any]:
         "redis_py": version("redis"),
         "hiredis": version("hiredis"),
     }
-
-
-@contextmanager
-def _sigterm_ends_in_order() -> Iterator[None]:
-    """Daemons are sessions of their own: they outlive a bench that ends without stopping them."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _show_logs(folder: Path) -> None:

@@ -32,7 +32,7 @@ from shared.cli.demo_market import (
     ring_prices,
     write_candles,
 )
-from shared.cli.ring import Ring, replay_environment
+from shared.cli.ring import Ring, replay_environment, sigterm_ends_in_order
 from shared.cli.story import added, executed_exits, highest_r, messages, reader, settle, tell
 from shared.contracts import (
     EntryIntent,
@@ -128,7 +128,8 @@ def demo(
     started = time.monotonic()
     console = Console(file=sys.stderr if json_ else sys.stdout, quiet=json_)
     try:
-        outcomes = [_play(scenario, console) for scenario in SCENARIOS]
+        with sigterm_ends_in_order():
+            outcomes = [_play(scenario, console) for scenario in SCENARIOS]
     except (ServerNotFound, ServerFailed) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

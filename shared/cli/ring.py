@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -145,6 +146,16 @@ class Ring:
     def pid(self, daemon: str) -> int:
         """The process id of a daemon."""
         return self._children[daemon].process.pid
+
+
+@contextmanager
+def sigterm_ends_in_order() -> Iterator[None]:
+    """Daemons are sessions of their own: they would outlive a parent that SIGTERM just ends."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def replay_environment(
