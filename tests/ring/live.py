@@ -64,9 +64,9 @@ def eventually(condition: Callable[[], T], what: str, *, within_s: float = WITHI
 
 
 def climb() -> Iterator[float]:
-    """Closes that rise by a twentieth of an R a minute, through all three rungs, one at a time."""
+    """Closes that rise by a tenth of an R a minute, through all three rungs, one at a time."""
     for minute in range(CLIMB_MINUTES):
-        yield 12.32 + 0.012 * minute
+        yield 12.32 + 0.024 * minute
 
 
 def write_climb(folder: Path) -> Path:

@@ -11,13 +11,13 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from shared.bus import MemoryBus, MemoryServer
+from shared.bus import BusDown, MemoryBus, MemoryServer
 from shared.contracts import EntryIntent, MarketTick, encode
 from shared.contracts.message import Message
 from shared.metrics import RunnerMetrics
@@ -59,7 +59,7 @@ READERS = tuple(daemon for daemon in DAEMONS if daemon != "market_feed")
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
 MARKET = datetime(2025, 6, 1, tzinfo=UTC)
 #: In units of a tenth of an R: up through the rungs, and down through the locked stop.
-PATH = (*range(0, 30, 1), *range(30, -11, -4))
+PATH = (*range(0, 67, 2), *range(60, -13, -6))
 _STEPS_MAX = 20_000
 _CRASH_AT = ("before_read", "after_read", "before_commit", "after_commit")
 
@@ -102,12 +102,19 @@ class Sim:
     def run(self) -> None:
         """All prices, and then on until everything is done."""
         self._stranger()
+        self._until(lambda: self._published == len(PATH) and self.quiet)
+
+    def run_until_the_entry(self) -> None:
+        """As far as the first moment at which the stranger's entry stands and all is quiet."""
+        self._stranger()
+        self._until(lambda: bool(self.fills(ENTERED)) and self.quiet)
+
+    def _until(self, done: Callable[[], bool]) -> None:
         for _ in range(_STEPS_MAX):
             self._step()
-            if self._published == len(PATH) and self.quiet:
-                break
-        else:
-            raise AssertionError("it does not come to an end")
+            if done():
+                return
+        raise AssertionError(self.told("it does not come to an end"))
 
     @property
     def quiet(self) -> bool:
@@ -119,12 +126,12 @@ class Sim:
     def _step(self) -> None:
         self._now += timedelta(milliseconds=self._random.randint(0, 40))
         if self.quiet:
-            self._look_at_the_stops()
-        if self._random.random() < 0.02:
+            self.look_at_the_stops()
+        if self._random.random() < 0.02 and self.fills(ENTERED):
             self.server.strings[MODE_KEY] = self._random.choice(("RUN", "EXITS_ONLY", "nonsense"))
         daemon = self._random.choice((*READERS, "market_feed"))
         if daemon == "market_feed":
-            if self._published < len(PATH) and (self.quiet or not self.paced):
+            if self._published < len(PATH) and (self.quiet or self._may_run_ahead()):
                 self._publish()
             return
         if self._random.random() < self.crash_share:
@@ -137,6 +144,10 @@ class Sim:
             del self._runners[daemon]
             self.crashes[str(crash)] += 1
 
+    def _may_run_ahead(self) -> bool:
+        behind = [row.lag or 0 for row in self._backlog.backlog() if row.stream == "market.tick"]
+        return not self.paced and max(behind) < 6
+
     def _turn(self, daemon: str) -> None:
         runner = self._runners.get(daemon)
         if runner is None:
@@ -144,8 +155,12 @@ class Sim:
             runner.start()
         if self._random.random() < self.crash_share:
             self.server.lost_replies = 1
-        runner.step(block_ms=0)
-        self.server.lost_replies = 0
+        try:
+            runner.step(block_ms=0)
+        except BusDown:
+            pass  # Nothing could be read, and nothing is in hand.
+        finally:
+            self.server.lost_replies = 0
 
     def _new(self, daemon: str) -> Runner[Any, Any]:
         """A process of a daemon, as if it had just been started."""
@@ -216,7 +231,7 @@ class Sim:
         fields = [(name.encode(), value.encode()) for name, value in encode(message)]
         self.server.add(BY_NAME[message.stream_name].key, fields)
 
-    def _look_at_the_stops(self) -> None:
+    def look_at_the_stops(self) -> None:
         """When nothing is under way, what is held has a full stop and what is flat has none."""
         for symbol, book in self.books().items():
             stops = [o for o in book["orders"] if o["type"] == "STOP_MARKET"]
@@ -235,7 +250,7 @@ class Sim:
         documents = self.server.hashes.get(state_key("apply_layer"), {})
         prefix = "paper_book/"
         return {
-            name.removeprefix(prefix): _orders_as_list(json.loads(document))
+            name.removeprefix(prefix): json.loads(document)
             for name, document in documents.items()
             if name.startswith(prefix)
         }
@@ -263,13 +278,6 @@ class Sim:
         return {key: self.server.entries(key) for key in keys}
 
 
-def _orders_as_list(book: dict[str, Any]) -> dict[str, Any]:
-    orders = book["orders"]
-    return book | {"orders": list(orders.values()) if isinstance(orders, dict) else orders}
-
-
 def plans_of(sim: Sim) -> Sequence[dict[str, str]]:
     """Plans that reach the venue."""
     return [p for p in sim.server.entries(APPLY_PLAN.key) if p["decision"] == "EXECUTE"]
-
-

@@ -81,7 +81,7 @@ def test_a_server_killed_in_the_middle_of_a_climb_costs_nothing(
 ) -> None:
     candles = write_climb(tmp_path)
     with a_ring(server, tmp_path, settings=SEED, candles=candles) as live:
-        for ticks in (40, 100, 180):
+        for ticks in (60, 150, 240):
             live.until_ticks(ticks)
             server.kill()
             server.restart()
@@ -96,9 +96,9 @@ def test_each_daemon_killed_in_turn_in_the_middle_of_a_climb_costs_nothing(
 ) -> None:
     candles = write_climb(tmp_path)
     with a_ring(server, tmp_path, settings=SEED, candles=candles) as live:
-        # The rungs are reached at about 60, 110 and 160 of the 300 prices.
+        # The rungs are reached at about 85, 165 and 245 of the 300 prices.
         for number, daemon in enumerate(reversed(DAEMONS)):
-            live.until_ticks(20 + 40 * number)
+            live.until_ticks(40 + 40 * number)
             live.ring.kill(daemon)
         live.until_the_end()
         assert_ended_like_a_quiet_climb(live)
@@ -110,7 +110,7 @@ def test_a_ring_that_is_told_to_stop_has_nothing_half_done_and_goes_on_where_it_
 ) -> None:
     candles = write_climb(tmp_path)
     with a_ring(server, tmp_path, settings=SEED, candles=candles) as live:
-        live.until_ticks(80)
+        live.until_ticks(100)
     with a_ring(server, tmp_path, daemons=(), name="after") as after:
         assert {daemon: live.ring.status(daemon) for daemon in DAEMONS} == dict.fromkeys(DAEMONS, 0)
         assert {pending for pending, _ in groups(after.client).values()} == {0}
