@@ -72,7 +72,9 @@ class Service(Generic[S, P]):
 
 
 def _wall_clock() -> datetime:
-    return datetime.now(UTC)
+    """The time now, in whole milliseconds as messages have it."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 class Runner(Generic[S, P]):
@@ -166,7 +168,7 @@ class Runner(Generic[S, P]):
         received_at = self._now()
         for fact in outside.cycle():
             self._decide(fact, received_at)
-            self._settle(received_at)
+            self._settle()
         self._commit()
 
     def _take(self, entry: Entry, received_at: datetime) -> None:
@@ -190,7 +192,7 @@ class Runner(Generic[S, P]):
                 self._decide(fact, received_at)
         self._decide(message, received_at)
         if self._requests:
-            self._settle(received_at)
+            self._settle()
 
     def _decide(self, event: object, received_at: datetime) -> None:
         received = Received(event, received_at, self._mode)
@@ -213,7 +215,7 @@ class Runner(Generic[S, P]):
             else:
                 self._requests.append(output)
 
-    def _settle(self, received_at: datetime) -> None:
+    def _settle(self) -> None:
         """Make the requests in hand, each after it is durable that we would, until none is left."""
         outside = self._service.outside
         while self._requests:
@@ -223,7 +225,8 @@ class Runner(Generic[S, P]):
             requests, self._requests = self._requests, []
             for request in requests:
                 for fact in outside.perform(request):
-                    self._decide(fact, received_at)
+                    # A venue takes its time: how long a position stands naked must show.
+                    self._decide(fact, self._now())
 
     def _bury(self, entry: Entry, code: str, detail: str, at: datetime) -> None:
         """Put a message aside whole, with the reason; the daemon goes on."""

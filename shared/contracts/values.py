@@ -52,6 +52,10 @@ def parse_number(value: object) -> Decimal:
         if number is not None:
             return number
     elif type(value) is Decimal:
+        # Most numbers are short, and short text without an exponent is within the limits.
+        text = str(value)
+        if len(text) <= _DIGITS_MAX and value.is_finite() and "E" not in text:
+            return value
         exponent = value.as_tuple().exponent
         if type(exponent) is int and exponent >= -_DIGITS_MAX and value.adjusted() < _DIGITS_MAX:
             return value
@@ -181,8 +185,11 @@ def parse_timestamp(value: object) -> datetime:
         moment = _read_moment(value) if len(value) <= _MOMENT_CHARS_MAX else None
         if moment is not None:
             return moment
-    elif isinstance(value, datetime) and value.utcoffset() == timedelta(0):
-        return _whole_ms(value.astimezone(UTC))
+    elif isinstance(value, datetime):
+        if value.tzinfo is UTC:
+            return _whole_ms(value)
+        if value.utcoffset() == timedelta(0):
+            return _whole_ms(value.astimezone(UTC))
     raise PydanticCustomError(
         "bad_timestamp", "expected RFC 3339 in UTC such as 2025-06-01T00:00:00.000Z"
     )

@@ -110,10 +110,14 @@ def _validator(contract: Any) -> Callable[[dict[str, str]], Any]:
 
 
 def _flatten(fields: RawFields) -> dict[str, str]:
+    # Decoding all at once is several times faster than word by word.
     try:
-        flat = {name.decode(): value.decode() for name, value in fields}
+        words = b"\0".join(chain.from_iterable(fields)).decode().split("\0")
+        if len(words) != 2 * len(fields):  # A word has a NUL of its own.
+            words = [word.decode() for word in chain.from_iterable(fields)]
     except UnicodeDecodeError:
         _refuse_bytes(fields)
+    flat = dict(zip(words[::2], words[1::2], strict=True))
     if len(flat) != len(fields):
         repeated = first_repeated(name for name, _ in fields)
         raise BadMessage("duplicate_field", f"{shown(repeated)}: is given twice")
