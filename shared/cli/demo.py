@@ -327,18 +327,16 @@ def _what_is_missing(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
 def _close(console: Console, outcomes: list[Outcome], elapsed_s: float) -> None:
     title = f"Harvested, once, and never without a stop ({elapsed_s} s)"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1))
-    for heading in (
-        "scenario", "initial", "harvested", "left", "realised", "R max", "exits", "dead",
-        "naked s", "outcome",
-    ):  # fmt: skip
-        words = heading in ("scenario", "outcome")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
+    headings = ("initial", "harvested", "left", "realised", "R max", "exits", "dead", "naked s")
+    table.add_column("scenario", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     for one in outcomes:
-        verdict = "[red]failed[/red]" if one.missing else "[green]ok[/green]"
+        mark = "[red]✗[/red]" if one.missing else "[green]✓[/green]"
         table.add_row(
-            one.name, f"{one.initial_qty}", f"{one.harvested_qty}", f"{one.remaining_qty}",
-            f"{one.realized_pnl:.2f}", f"{one.r_net_max:.2f}", str(one.exit_orders),
-            str(one.dead_letters), f"{one.unprotected_s_max}", verdict,
+            f"{mark} {one.name}", f"{one.initial_qty}", f"{one.harvested_qty}",
+            f"{one.remaining_qty}", f"{one.realized_pnl:.2f}", f"{one.r_net_max:.2f}",
+            str(one.exit_orders), str(one.dead_letters), f"{one.unprotected_s_max}",
         )  # fmt: skip
     console.print()
     console.print(table)
