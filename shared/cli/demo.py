@@ -326,7 +326,7 @@ def _what_is_missing(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
 
 def _close(console: Console, outcomes: list[Outcome], elapsed_s: float) -> None:
     title = f"Harvested, once, and never without a stop ({elapsed_s} s)"
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     headings = ("initial", "harvested", "left", "realised", "R max", "exits", "dead", "naked s")
     table.add_column("scenario", no_wrap=True)
     for heading in headings:

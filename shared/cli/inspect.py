@@ -40,10 +40,10 @@ def _settings(config: Path | None) -> Settings:
 def _server(config: Path | None) -> Redis:
     """The server of the settings, or a clear line and exit status 1."""
     url = _settings(config).redis.url
-    client = connect(url)
     try:
+        client = connect(url)
         client.ping()
-    except RedisError as error:
+    except (RedisError, ValueError) as error:
         typer.echo(f"no server at {url}: {error}", err=True)
         raise typer.Exit(1) from None
     return client

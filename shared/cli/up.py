@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
@@ -104,7 +105,11 @@ def _run(
     *,
     until_end: bool,
 ) -> tuple[Story | None, int]:
-    load_library(connect(address))
+    try:
+        load_library(connect(address))
+    except (RedisError, ValueError) as error:
+        typer.echo(f"{address}: {error}", err=True)
+        raise typer.Exit(1) from None
     ends: list[tuple[str, int]] = []
 
     def ended(daemon: str, status: int) -> None:

@@ -51,6 +51,10 @@ def client(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
         load_library(opened)
 
 
+def put(client: Redis, key: str, fields: dict[str, str]) -> None:
+    client.hset(key, items=[word for pair in fields.items() for word in pair])
+
+
 def run(*words: str) -> Result:
     return CliRunner().invoke(app, list(words))
 
@@ -75,7 +79,15 @@ def test_a_server_that_can_be_used_is_all_right(client: Redis) -> None:
     status, found = checked()
     assert status == 0
     assert {verdict for verdict, _ in found.values()} == {"ok"}
-    assert found.keys() == {"settings", "ladder", "server", "durability", "memory", "library", "mode"}
+    assert found.keys() == {
+        "settings",
+        "ladder",
+        "server",
+        "durability",
+        "memory",
+        "library",
+        "mode",
+    }
     assert found["mode"] == ("ok", "RUN")
     assert found["server"][1].startswith(("Redis ", "Valkey "))
 
@@ -209,9 +221,9 @@ def test_check_has_a_table_for_people(client: Redis) -> None:
 def test_positions_shows_what_is_open_with_its_harvest(client: Redis) -> None:
     other = POSITION | {"symbol": "BTCUSDT", "side": "SHORT"}
     del other["stop_loss"]
-    client.hset(position_key("RIVERUSDT"), mapping=dict(POSITION))
-    client.hset(harvest_key("RIVERUSDT"), mapping=dict(HARVEST))
-    client.hset(position_key("BTCUSDT"), mapping=dict(other))
+    put(client, position_key("RIVERUSDT"), POSITION)
+    put(client, harvest_key("RIVERUSDT"), HARVEST)
+    put(client, position_key("BTCUSDT"), other)
     ended = run("positions", "--json")
     assert ended.exit_code == 0
     rows: list[dict[str, Any]] = json.loads(ended.stdout)

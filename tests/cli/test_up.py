@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,22 @@ def test_settings_that_cannot_be_used_are_named(
     assert "[harvest_brian] is no section" in refused("--config", str(config))
     monkeypatch.setenv("QUANTUM_HARVEST_BRIAN__COST_BPS", "1")
     assert "[harvest_brian] is no section" in refused()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "unix:///nowhere/redis.sock"])
+def test_a_server_that_cannot_be_had_is_a_clear_line(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setenv("REDIS_URL", url)
+    try:
+        ended = CliRunner().invoke(app, ["up", "--json"])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"{url}: ")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

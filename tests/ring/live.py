@@ -166,9 +166,7 @@ class Live:
 
     def until_ticks(self, count: int) -> None:
         """Wait until so many prices were published."""
-        self.until(
-            lambda: call(self.client, "XLEN", MARKET_TICK.key) >= count, f"{count} prices"
-        )
+        self.until(lambda: call(self.client, "XLEN", MARKET_TICK.key) >= count, f"{count} prices")
 
     def until_the_end(self) -> None:
         """Wait for the last price and for all that follows from it."""

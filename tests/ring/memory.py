@@ -139,7 +139,7 @@ class Sim:
             self._runners.pop(daemon, None)
             self.crashes["between"] += 1
         try:
-            self._turn(daemon)
+            self.turn(daemon)
         except Crash as crash:
             del self._runners[daemon]
             self.crashes[str(crash)] += 1
@@ -148,7 +148,7 @@ class Sim:
         behind = [row.lag or 0 for row in self._backlog.backlog() if row.stream == "market.tick"]
         return not self.paced and max(behind) < 6
 
-    def _turn(self, daemon: str) -> None:
+    def turn(self, daemon: str) -> None:
         runner = self._runners.get(daemon)
         if runner is None:
             runner = self._runners[daemon] = self._new(daemon)
@@ -218,7 +218,7 @@ class Sim:
             self._now += timedelta(milliseconds=1)
             for daemon in READERS:
                 try:
-                    self._turn(daemon)
+                    self.turn(daemon)
                 except Crash as crash:
                     del self._runners[daemon]
                     self.crashes[str(crash)] += 1

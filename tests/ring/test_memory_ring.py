@@ -1,4 +1,4 @@
-"""The whole ring in memory, under chance and crashes: what must always hold, holds for each seed."""
+"""The whole ring in memory, under chance and crashes: what must hold, holds for each seed."""
 
 from __future__ import annotations
 
@@ -52,14 +52,15 @@ def check(sim: Sim) -> None:
     for stream in STREAMS:
         assert sim.server.entries(stream.dead_key) == [], sim.told(f"dead letters on {stream.name}")
     orders = Counter(
-        (fill["client_order_id"], fill["status"]) for symbol in LADDERS for fill in sim.fills(symbol)
+        (fill["client_order_id"], fill["status"])
+        for symbol in LADDERS
+        for fill in sim.fills(symbol)
     )
     assert not {name for name, times in orders.items() if times > 1}, sim.told("an order twice")
     plans = Counter(plan["plan_id"] for plan in plans_of(sim))
     assert set(plans.values()) == {1}, sim.told("a plan twice")
     for symbol, rungs in LADDERS.items():
         check_symbol(sim, symbol, dict(rungs))
-    assert sim.looked_at, sim.told("nothing was ever looked at")
 
 
 def check_symbol(sim: Sim, symbol: str, rungs: dict[str, str]) -> None:
@@ -107,9 +108,12 @@ def test_with_crashes_at_every_step_the_ladder_ends_the_same_for_every_seed() ->
         sim = Sim(seed)
         sim.run()
         check(sim)
+        assert sim.looked_at > 50, sim.told("the stops were hardly ever looked at")
         for symbol, rungs in LADDERS.items():
             fills = sim.fills(symbol)
-            taken = [(f["reason"], f["filled_qty"]) for f in fills if f["reason"].startswith("PART")]
+            taken = [
+                (f["reason"], f["filled_qty"]) for f in fills if f["reason"].startswith("PART")
+            ]
             assert taken == rungs, sim.told(symbol)
             assert fills[-1]["status"] == "STOPPED_OUT", sim.told(symbol)
             assert len(fills) == len(rungs) + (1 if symbol == HELD else 2), sim.told(symbol)
@@ -160,4 +164,3 @@ def test_a_position_without_its_stop_would_be_found() -> None:
     documents[name] = json.dumps(book | {"orders": []}).encode()
     with pytest.raises(AssertionError, match=r"SOLUSDT has 0 stops; again: Sim\(seed=0"):
         sim.look_at_the_stops()
-
