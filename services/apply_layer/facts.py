@@ -162,27 +162,16 @@ def _send_targets(turn: Turn, position: Position) -> None:
     if turn.policy.take_profit_mode is TakeProfitMode.SCHEME:
         shares = harvest_scheme(position.leverage)
     step = turn.state.rules[position.symbol].lot_step
+    cause = own_cause(turn, position, "TARGET")
     left = position.qty
     for number, (share, price) in enumerate(zip(shares, position.targets, strict=False), start=1):
         last = number == len(shares)
         qty = left if last else floor_to_step(share * position.qty, step)
         left -= qty
-        if price is None or qty <= 0:
-            continue
-        request = PlaceOrder(
-            client_order_id=client_order_id(position.plan_id, Leg.TARGET, number),
-            symbol=position.symbol,
-            side=position.side.exit,
-            type=OrderType.TAKE_PROFIT_MARKET,
-            qty=qty,
-            reduce_only=True,
-            at=position.updated_at,
-            trigger_price=price,
-            leverage=position.leverage,
-        )
-        turn.send(
-            Sent(request, Leg.TARGET, "TARGET", position.plan_id, position.intent_id, turn.now)
-        )
+        if price is not None and qty > 0:
+            turn.send(
+                reducing(position, Leg.TARGET, cause, number=number, qty=qty, trigger_price=price)
+            )
 
 
 def on_rejected(turn: Turn, fact: OrderRejected) -> None:

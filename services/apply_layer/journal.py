@@ -8,8 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from services.apply_layer.exchange import PlaceOrder
-from services.apply_layer.positions import Targets
+from services.apply_layer.exchange import OrderType, PlaceOrder
+from services.apply_layer.positions import Position, Targets
 
 
 class Leg(StrEnum):
@@ -20,6 +20,9 @@ class Leg(StrEnum):
     STOP = "s"
     TARGET = "t"
     FLATTEN = "f"
+
+
+_REDUCING_TYPES = {Leg.STOP: OrderType.STOP_MARKET, Leg.TARGET: OrderType.TAKE_PROFIT_MARKET}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,44 @@ class Sent:
     accepted: bool = False
     order_id: str = ""
     terms: EntryTerms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Whose order it is: a plan's, or the position's own when it protects itself.
+
+    `at` is the market time of the decision, `produced_at` its wall clock.
+    """
+
+    plan_id: str
+    intent_id: str | None
+    action: str
+    at: datetime
+    produced_at: datetime
+
+
+def reducing(
+    position: Position,
+    leg: Leg,
+    cause: Cause,
+    *,
+    number: int,
+    qty: Decimal,
+    trigger_price: Decimal | None = None,
+) -> Sent:
+    """A reduce-only order against a position; `number` tells apart a plan's orders of one leg."""
+    request = PlaceOrder(
+        client_order_id=client_order_id(cause.plan_id, leg, number),
+        symbol=position.symbol,
+        side=position.side.exit,
+        type=_REDUCING_TYPES.get(leg, OrderType.MARKET),
+        qty=qty,
+        reduce_only=True,
+        at=cause.at,
+        trigger_price=trigger_price,
+        leverage=position.leverage,
+    )
+    return Sent(request, leg, cause.action, cause.plan_id, cause.intent_id, cause.produced_at)
 
 
 def client_order_id(plan_id: str, leg: Leg, number: int) -> str:

@@ -8,7 +8,14 @@ from dataclasses import replace
 from decimal import Decimal
 
 from services.apply_layer.exchange import OrderType, PlaceOrder
-from services.apply_layer.journal import EntryTerms, Leg, Sent, client_order_id
+from services.apply_layer.journal import (
+    Cause,
+    EntryTerms,
+    Leg,
+    Sent,
+    client_order_id,
+    reducing,
+)
 from services.apply_layer.positions import Position
 from services.apply_layer.turn import SEEN_KEPT, PlanSeen, Turn
 from shared.contracts import EntryPlan, ExitPlan, MoveStopPlan, encode
@@ -134,26 +141,16 @@ def _reduce(turn: Turn, plan: ExitPlan, position: Position) -> None:
         _refuse(turn, plan, "already_harvested", reason)
         return
     for number, part in enumerate(slices(qty, rules.max_qty), start=1):
-        request = PlaceOrder(
-            client_order_id=client_order_id(plan.plan_id, Leg.EXIT, number),
-            symbol=plan.symbol,
-            side=plan.side,
-            type=OrderType.MARKET,
-            qty=part,
-            reduce_only=True,
-            at=plan.timestamp,
-            leverage=position.leverage,
-        )
-        turn.send(
-            Sent(
-                request=request,
-                leg=Leg.EXIT,
-                action=plan.action,
-                plan_id=plan.plan_id,
-                intent_id=plan.intent_id,
-                produced_at=plan.produced_at,
-            )
-        )
+        turn.send(reducing(position, Leg.EXIT, _cause(plan), number=number, qty=part))
+
+
+def _cause(plan: ExitPlan | MoveStopPlan) -> Cause:
+    return Cause(plan.plan_id, plan.intent_id, plan.action, plan.timestamp, plan.produced_at)
+
+
+def own_cause(turn: Turn, position: Position, action: str) -> Cause:
+    """What a position does for its own protection, in the name of the plan that opened it."""
+    return Cause(position.plan_id, position.intent_id, action, position.updated_at, turn.now)
 
 
 def slices(qty: Decimal, max_qty: Decimal) -> Iterator[Decimal]:
@@ -185,26 +182,10 @@ def send_stop(
     """Journal and place a stop for the whole position, for a plan or to protect what is naked."""
     number = position.protective_orders + 1
     turn.keep(replace(position, protective_orders=number))
-    plan_id = plan.plan_id if plan else position.plan_id
-    request = PlaceOrder(
-        client_order_id=client_order_id(plan_id, Leg.STOP, number),
-        symbol=position.symbol,
-        side=position.side.exit,
-        type=OrderType.STOP_MARKET,
-        qty=position.qty,
-        reduce_only=True,
-        at=plan.timestamp if plan else position.updated_at,
-        trigger_price=stop_loss,
-        leverage=position.leverage,
-    )
+    cause = _cause(plan) if plan else own_cause(turn, position, "PROTECT")
     turn.send(
-        Sent(
-            request=request,
-            leg=Leg.STOP,
-            action="MOVE_STOP" if plan else "PROTECT",
-            plan_id=plan_id,
-            intent_id=plan.intent_id if plan else position.intent_id,
-            produced_at=plan.produced_at if plan else turn.now,
+        reducing(
+            position, Leg.STOP, cause, number=number, qty=position.qty, trigger_price=stop_loss
         )
     )
 
@@ -216,27 +197,9 @@ def flatten(turn: Turn, position: Position, reason: str) -> None:
     turn.note(
         "flatten", "error", symbol=position.symbol, position_id=position.position_id, reason=reason
     )
-    rules = turn.state.rules[position.symbol]
-    for part in slices(position.qty, rules.max_qty):
-        number = turn.state.positions[position.symbol].protective_orders + 1
-        turn.keep(replace(turn.state.positions[position.symbol], protective_orders=number))
-        request = PlaceOrder(
-            client_order_id=client_order_id(position.plan_id, Leg.FLATTEN, number),
-            symbol=position.symbol,
-            side=position.side.exit,
-            type=OrderType.MARKET,
-            qty=part,
-            reduce_only=True,
-            at=position.updated_at,
-            leverage=position.leverage,
-        )
-        turn.send(
-            Sent(
-                request=request,
-                leg=Leg.FLATTEN,
-                action="FLATTEN",
-                plan_id=position.plan_id,
-                intent_id=position.intent_id,
-                produced_at=turn.now,
-            )
-        )
+    cause = own_cause(turn, position, "FLATTEN")
+    number = position.protective_orders
+    for part in slices(position.qty, turn.state.rules[position.symbol].max_qty):
+        number += 1
+        turn.send(reducing(position, Leg.FLATTEN, cause, number=number, qty=part))
+    turn.keep(replace(position, protective_orders=number))
