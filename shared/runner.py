@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from prometheus_client import Counter
@@ -31,6 +31,8 @@ from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES
 
 S = TypeVar("S")
 P = TypeVar("P")
+
+MOST_AHEAD = timedelta(days=1)
 
 
 class Outside(Protocol):
@@ -75,6 +77,18 @@ def _wall_clock() -> datetime:
     """The time now, in whole milliseconds as messages have it."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def _refuse_another_age(message: Message, received_at: datetime) -> None:
+    """Refuse a message of a far future: after its market time nothing would ever be new again.
+
+    The limit is wide, because a clock that is an hour off must not cost a fill its reader.
+    """
+    ahead = max(message.produced_at, message.timestamp) - received_at
+    if ahead > MOST_AHEAD:
+        raise BadMessage(
+            "ahead_of_time", f"timestamp: is {ahead.days} days ahead of the clock here"
+        )
 
 
 class Runner(Generic[S, P]):
@@ -180,6 +194,7 @@ class Runner(Generic[S, P]):
             return
         try:
             message = decode(entry.stream.contract, entry.fields)
+            _refuse_another_age(message, received_at)
         except BadMessage as bad:
             if entry.stream.readers[0] == self._service.name:
                 self._bury(entry, bad.code, bad.detail, received_at)

@@ -13,7 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from redis.connection import parse_url
 
 from shared.streams import DAEMONS
 
@@ -37,6 +38,12 @@ class RedisSettings(Section):
     """Where the server is."""
 
     url: str = "redis://127.0.0.1:6379/0"
+
+    @field_validator("url")
+    @classmethod
+    def _usable(cls, url: str) -> str:
+        parse_url(url)  # type: ignore[no-untyped-call]
+        return url
 
 
 class LogSettings(Section):
@@ -135,7 +142,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path}: {error}") from None
     if environment.get("REDIS_URL"):
-        tables.setdefault("redis", {})["url"] = environment["REDIS_URL"]
+        _override(tables, "QUANTUM_REDIS__URL", environment["REDIS_URL"])
     for name, value in sorted(environment.items()):
         if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
             _override(tables, name, value)

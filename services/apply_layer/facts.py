@@ -15,11 +15,9 @@ from services.apply_layer.exchange import (
     OrderEnded,
     OrderFilled,
     OrderRejected,
-    OrderType,
-    PlaceOrder,
 )
-from services.apply_layer.journal import Leg, Sent, client_order_id
-from services.apply_layer.plans import flatten, send_stop
+from services.apply_layer.journal import Leg, Sent, reducing
+from services.apply_layer.plans import flatten, own_cause, send_stop
 from services.apply_layer.positions import (
     Position,
     added_to,

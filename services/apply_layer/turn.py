@@ -64,6 +64,7 @@ class State:
     orders: Mapping[str, Sent] = field(default_factory=dict)
     seen: Mapping[str, tuple[PlanSeen, ...]] = field(default_factory=dict)
     rules: Mapping[str, SymbolRules] = field(default_factory=dict)
+    statements: Mapping[str, int] = field(default_factory=dict)
     left_alone: Mapping[str, Decimal] = field(default_factory=dict)
 
 
@@ -172,7 +173,10 @@ class Turn:
     def _state(
         self, status: Any, word: str, symbol: str, at: datetime, position: Position | None
     ) -> None:
-        name = f"{word}.{symbol}.{int(self.now.timestamp() * 1000)}"
+        number = self.state.statements.get(symbol, 0) + 1
+        statements = {**self.state.statements, symbol: number}
+        self.state = replace(self.state, statements=statements)
+        name = f"{word}.{symbol}.{number}"
         self.outputs.append(
             PositionResult(
                 **self._head(name, at, None),

@@ -41,6 +41,7 @@ from shared.streams import harvest_key
 
 _NEUTRAL_TS = 0.3
 _SHOWN = Decimal("0.0001")
+_TOLD_MOST = Decimal(10**15)
 _MONEY_STEP = Decimal("1E-8")
 _FULL_CLOSE = "FULL_CLOSE_PROPOSED"
 _MOVE_STOP = "MOVE_STOP"
@@ -295,7 +296,7 @@ def _ask_for_stop(view: View, outputs: list[object]) -> Held:
             cost_bps=policy.cost_bps,
             mark_price=view.mark_price,
         ) or stop  # fmt: skip
-    if stop is None or not _may_ask(view, _MOVE_STOP):
+    if stop is None or stop <= 0 or not _may_ask(view, _MOVE_STOP):
         return held
     held, intent_id = _numbered(held, "STOP")
     outputs.append(MoveStopIntent(intent_type=_MOVE_STOP, stop_loss=stop, **_exit(view, intent_id)))
@@ -324,7 +325,7 @@ def _exit(view: View, intent_id: str) -> dict[str, Any]:
         "position_id": held.position_id,
         "r_level": _short(view.r),
         "kill_score": _short(Decimal(view.parts.score)),
-        "unrealized_pnl": unrealized_pnl.quantize(_MONEY_STEP),
+        "unrealized_pnl": _short(unrealized_pnl, _MONEY_STEP),
         "reason": f"R {_short(view.r)}, kill score {view.parts.score:.2f}",
     }
 
@@ -344,5 +345,6 @@ def _harvest_note(view: View, action: str, intent_id: str, **more: object) -> No
     )
 
 
-def _short(value: Decimal) -> Decimal:
-    return value.quantize(_SHOWN)
+def _short(value: Decimal, step: Decimal = _SHOWN) -> Decimal:
+    """A figure as it is told; what no market brings about is told as the most there is room for."""
+    return min(max(value, -_TOLD_MOST), _TOLD_MOST).quantize(step)

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Discriminator, model_validator
 from shared.contracts.fields import (
     AlwaysFalse,
     AlwaysTrue,
+    BelowOne,
     Flag,
     FundingRate,
     Id,
@@ -17,6 +18,7 @@ from shared.contracts.fields import (
     NonNegative,
     Number,
     Positive,
+    Price,
     Symbol,
     Text,
     UnitInterval,
@@ -46,9 +48,9 @@ class _EntryPlan(_Plan):
     reduceOnly: AlwaysFalse = False  # noqa: N815 - the venue's own spelling
     qty: Positive
     leverage: Leverage
-    entry_price: Positive
-    tick_size: Positive
-    maintenance_margin_rate: UnitInterval
+    entry_price: Price
+    tick_size: Price
+    maintenance_margin_rate: BelowOne
     confidence: UnitInterval
     atr_value: NonNegative | None = None
     volatility_factor: NonNegative
@@ -68,8 +70,8 @@ class AwaitingExitsPlan(_EntryPlan):
     model_config = ConfigDict(json_schema_extra=BOTH_OR_NEITHER)
 
     decision: Literal["AWAITING_EXITS"]
-    stop_loss: Positive | None = None
-    take_profit: Positive | None = None
+    stop_loss: Price | None = None
+    take_profit: Price | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -81,10 +83,10 @@ class EntryPlan(_EntryPlan):
     """An entry with its stop and targets (prices), ready for the venue."""
 
     decision: Literal["EXECUTE"]
-    stop_loss: Positive
-    take_profit: Positive
-    take_profit_2: Positive | None = None
-    take_profit_3: Positive | None = None
+    stop_loss: Price
+    take_profit: Price
+    take_profit_2: Price | None = None
+    take_profit_3: Price | None = None
     lsf: UnitInterval
 
     @model_validator(mode="after")
@@ -116,7 +118,7 @@ class MoveStopPlan(_ExitPlan):
 
     action: Literal["MOVE_STOP"]
     type: Literal["STOP_MARKET"] = "STOP_MARKET"
-    stop_loss: Positive
+    stop_loss: Price
 
 
 class SkipPlan(_Plan):
@@ -127,7 +129,7 @@ class SkipPlan(_Plan):
     reduceOnly: Flag  # noqa: N815 - the venue's own spelling
     qty: Positive | None = None
     leverage: Leverage | None = None
-    entry_price: Positive | None = None
+    entry_price: Price | None = None
     position_id: Id | None = None
     detail: Text = ""
 

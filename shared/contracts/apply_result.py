@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Discriminator
+from pydantic import ConfigDict, Discriminator, model_validator
+from pydantic_core import PydanticCustomError
 
 from shared.contracts.fields import (
+    BelowOne,
     Flag,
     Id,
     IntentId,
@@ -14,13 +16,25 @@ from shared.contracts.fields import (
     NonNegative,
     Number,
     Positive,
+    Price,
     Symbol,
     Text,
     Timestamp,
-    UnitInterval,
 )
 from shared.contracts.message import Message
 from shared.sides import PositionSide, Side
+
+#: What an open position has; the rest may be unknown of one that somebody else opened.
+_OF_EVERY_POSITION = (
+    "position_id",
+    "position_side",
+    "position_entry_price",
+    "position_opened_at",
+)
+_HALF_A_POSITION_IN_A_SCHEMA: dict[str, Any] = {
+    "if": {"properties": {"position_qty": {"pattern": "[1-9]"}}, "required": ["position_qty"]},
+    "then": {"required": [*_OF_EVERY_POSITION]},
+}
 
 
 class _Result(Message):
@@ -30,6 +44,8 @@ class _Result(Message):
     that of the position which ended. `position_unprotected_s` is the longest that the position
     has stood without a live stop so far, in seconds of wall clock.
     """
+
+    model_config = ConfigDict(json_schema_extra=_HALF_A_POSITION_IN_A_SCHEMA)
 
     stream_name: ClassVar[str] = "apply.result"
 
@@ -44,9 +60,9 @@ class _Result(Message):
     position_qty: NonNegative
     position_initial_qty: NonNegative | None = None
     position_harvested_qty: NonNegative | None = None
-    position_entry_price: Positive | None = None
-    position_initial_stop: Positive | None = None
-    position_stop_loss: Positive | None = None
+    position_entry_price: Price | None = None
+    position_initial_stop: Price | None = None
+    position_stop_loss: Price | None = None
     position_leverage: Leverage | None = None
     position_realized_pnl: Number | None = None
     position_fees: Number | None = None
@@ -54,12 +70,29 @@ class _Result(Message):
     position_unprotected_s: NonNegative | None = None
 
     lot_step: Positive
-    tick_size: Positive
+    tick_size: Price
     min_qty: NonNegative
     min_notional: NonNegative
     reduce_only_min_notional: NonNegative
     max_leverage: Leverage
-    maintenance_margin_rate: UnitInterval
+    maintenance_margin_rate: BelowOne
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.position_qty:
+            return self
+        for name in _OF_EVERY_POSITION:
+            if getattr(self, name) is None:
+                raise PydanticCustomError(
+                    "half_a_position", "is missing of an open position", {"field": name}
+                )
+        if self.position_initial_stop == self.position_entry_price:
+            raise PydanticCustomError(
+                "no_risk",
+                "is at the entry: there is nothing to measure R in",
+                {"field": "position_initial_stop"},
+            )
+        return self
 
 
 class FillResult(_Result):
@@ -71,7 +104,7 @@ class FillResult(_Result):
     order_id: Text
     client_order_id: Text
     filled_qty: Positive
-    avg_price: Positive
+    avg_price: Price
     fee: Number
     realized_pnl: Number
 

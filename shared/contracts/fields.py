@@ -15,6 +15,7 @@ from shared.contracts.values import (
     format_flag,
     format_number,
     format_timestamp,
+    parse_below_one,
     parse_false,
     parse_flag,
     parse_funding_rate,
@@ -22,6 +23,7 @@ from shared.contracts.values import (
     parse_non_negative,
     parse_number,
     parse_positive,
+    parse_price,
     parse_timestamp,
     parse_true,
     parse_unit_interval,
@@ -45,6 +47,8 @@ _POSITIVE_PATTERN = f"(?=.*[1-9]){UNSIGNED_PATTERN}"
 _NON_NEGATIVE_PATTERN = f"(?!-.*[1-9]){NUMBER_PATTERN}"
 _TO_ONE_PATTERN = r"-?(?:0(?:\.[0-9]{1,18})?|1(?:\.0{1,18})?)"
 _UNIT_INTERVAL_PATTERN = f"(?!-.*[1-9]){_TO_ONE_PATTERN}"
+_PRICE_PATTERN = r"(?=[1-9]|0\.[0-9]{0,11}[1-9])(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,18})?"
+_BELOW_ONE_PATTERN = r"(?!-.*[1-9])-?0(?:\.[0-9]{1,18})?"
 _LEVERAGE_PATTERN = r"[1-9][0-9]?|1[01][0-9]|12[0-5]"
 
 _WRITE_NUMBER = PlainSerializer(format_number, return_type=str)
@@ -52,6 +56,18 @@ _WRITE_FLAG = PlainSerializer(format_flag, return_type=str)
 
 Number = Annotated[
     Decimal, PlainValidator(parse_number), _WRITE_NUMBER, _text(NUMBER_PATTERN, "a number")
+]
+Price = Annotated[
+    Decimal,
+    PlainValidator(parse_price),
+    _WRITE_NUMBER,
+    _text(_PRICE_PATTERN, "a price, from 0.000000000001 to below a billion"),
+]
+BelowOne = Annotated[
+    Decimal,
+    PlainValidator(parse_below_one),
+    _WRITE_NUMBER,
+    _text(_BELOW_ONE_PATTERN, "a number from 0 on and below 1"),
 ]
 Positive = Annotated[
     Decimal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from shared.contracts.fields import FundingRate, Id, Positive, Symbol
+from shared.contracts.fields import FundingRate, Id, Price, Symbol
 from shared.contracts.message import Message
 
 
@@ -15,5 +15,5 @@ class MarketTick(Message):
 
     tick_id: Id
     symbol: Symbol
-    mark_price: Positive
+    mark_price: Price
     funding_rate: FundingRate | None = None

@@ -19,6 +19,7 @@ from shared.contracts.fields import (
     NonNegative,
     Number,
     Positive,
+    Price,
     Symbol,
     Text,
     UnitInterval,
@@ -59,7 +60,7 @@ class EntryIntent(_Intent):
     intent_type: Literal["ENTRY"]
     reduceOnly: AlwaysFalse = False  # noqa: N815 - the venue's own spelling
     confidence: UnitInterval
-    entry_price: Positive
+    entry_price: Price
     leverage: Leverage
     position_size_usd: Positive | None = None
     qty: Positive | None = None
@@ -68,8 +69,8 @@ class EntryIntent(_Intent):
     exchange_divergence: NonNegative = Decimal(0)
     funding_rate: FundingRate = Decimal(0)
     regime: Regime = Regime.UNKNOWN
-    stop_loss: Positive | None = None
-    take_profit: Positive | None = None
+    stop_loss: Price | None = None
+    take_profit: Price | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -115,7 +116,7 @@ class MoveStopIntent(_ExitIntent):
     """A wish to move the protective stop to `stop_loss` (price); stops only ever tighten."""
 
     intent_type: Literal["MOVE_STOP"]
-    stop_loss: Positive
+    stop_loss: Price
 
 
 ExitIntent = HarvestIntent | FullCloseIntent | MoveStopIntent

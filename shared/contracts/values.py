@@ -29,6 +29,7 @@ _is_timestamp = re.compile(TIMESTAMP_PATTERN).fullmatch
 
 _DIGITS_MAX = 18
 _INT_BOUND = 10**_DIGITS_MAX
+_PRICE_MIN, _PRICE_BOUND = Decimal("0.000000000001"), Decimal(1_000_000_000)
 _MINUS_ONE, _ZERO, _ONE = Decimal(-1), Decimal(0), Decimal(1)
 
 #: What repeats is read once: a symbol's rules stand in each of its results, all messages of a
@@ -82,6 +83,32 @@ def parse_positive(value: object) -> Decimal:
     if number > _ZERO:
         return number
     raise PydanticCustomError("out_of_range", "must be above 0")
+
+
+def parse_price(value: object) -> Decimal:
+    """Read a price that some market may have: from 0.000000000001 to below a billion.
+
+    Beyond these, what is computed from a price would no longer fit a message.
+
+    Raises:
+        PydanticCustomError: `bad_number`, `out_of_range`.
+    """
+    number = parse_number(value)
+    if _PRICE_MIN <= number < _PRICE_BOUND:
+        return number
+    raise PydanticCustomError("out_of_range", "must be a price from 0.000000000001 to a billion")
+
+
+def parse_below_one(value: object) -> Decimal:
+    """Read a fraction from 0 on and below 1.
+
+    Raises:
+        PydanticCustomError: `bad_number`, `out_of_range`.
+    """
+    number = parse_number(value)
+    if _ZERO <= number < _ONE:
+        return number
+    raise PydanticCustomError("out_of_range", "must be from 0 on and below 1")
 
 
 def parse_non_negative(value: object) -> Decimal:

@@ -45,6 +45,7 @@ CODES = frozenset(
         *("unknown_version", "missing_field", "unknown_field", "unknown_value"),
         *("bad_number", "bad_flag", "bad_timestamp", "bad_text", "out_of_range"),
         *("bad_size", "half_an_exit", "wrong_side_stop", "wrong_side_target"),
+        *("half_a_position", "no_risk"),
     }
 )
 

@@ -24,6 +24,11 @@ from .messages import (
     wrapped_with,
 )
 
+PRICES = {
+    *("mark_price", "entry_price", "stop_loss", "take_profit", "take_profit_2", "take_profit_3"),
+    *("avg_price", "tick_size", "position_entry_price", "position_initial_stop"),
+    "position_stop_loss",
+}
 NOT_NUMBERS = {
     "NaN": "NaN",
     "negative NaN": "-NaN",
@@ -189,10 +194,10 @@ def test_a_bare_nan_is_refused_in_a_text_as_well(golden: Golden) -> None:
 
 
 def test_a_bare_json_number_keeps_every_digit_it_came_with() -> None:
-    tick = GOLDEN["market.tick.bare"]
+    fill = GOLDEN["apply.result.filled"]
     digits = "123456789012345678.123456789012345678"
-    read = decode(tick.stream.contract, wrapped_with(tick, "mark_price", digits))
-    assert read.mark_price == Decimal(digits)
+    read = decode(fill.stream.contract, wrapped_with(fill, "filled_qty", digits))
+    assert read.filled_qty == Decimal(digits)
 
 
 def test_numbers_out_of_their_range_are_refused() -> None:
@@ -282,3 +287,21 @@ def test_the_longest_texts_fit_into_a_message() -> None:
         longest = golden.fields | dict.fromkeys(texts, "𝄞" * 512)
         decode(golden.stream.contract, flat(longest))
         assert json.loads(json.dumps(longest)) == longest
+
+
+@pytest.mark.parametrize("price", ["0.0000000000009", "1000000000", "999999999999999999"])
+def test_a_price_that_no_market_has_is_refused(price: str) -> None:
+    prices = [(golden, name) for golden, name in places(Decimal) if name in PRICES]
+    assert {name for _, name in prices} == PRICES
+    for golden, name in prices:
+        assert refusal(golden, flat({**golden.fields, name: price})) == ("out_of_range", name)
+
+
+def test_an_open_position_is_stated_whole() -> None:
+    adopted = GOLDEN["apply.result.adopted"]
+    for name in ("position_id", "position_side", "position_entry_price", "position_opened_at"):
+        fields = {other: value for other, value in adopted.pairs if other != name}
+        assert refusal(adopted, flat(fields)) == ("half_a_position", name)
+    without_risk = {"position_initial_stop": adopted.fields["position_entry_price"]}
+    code = refusal(adopted, flat({**adopted.fields, **without_risk}))
+    assert code == ("no_risk", "position_initial_stop")

@@ -17,6 +17,7 @@ from .messages import GOLDEN, Golden, each_golden, flat, places
 
 AT = datetime(2025, 6, 1, 12, 0, 0, 417_000, tzinfo=UTC)
 TICK = GOLDEN["market.tick.funded"]
+FILL = GOLDEN["apply.result.filled"]
 
 
 def message_of(golden: Golden) -> Message:
@@ -83,19 +84,19 @@ def test_a_float_or_a_number_that_no_reader_would_read_is_refused(number: Any) -
 def test_a_number_is_written_in_plain_notation_with_all_its_digits(
     number: Any, written: str
 ) -> None:
-    tick = built(TICK, mark_price=number)
-    assert dict(encode(tick))["mark_price"] == written
-    assert read_back(tick) == tick
+    fill = built(FILL, filled_qty=number)
+    assert dict(encode(fill))["filled_qty"] == written
+    assert read_back(fill) == fill
 
 
 @given(st.decimals(min_value=Decimal("1e-18"), max_value=10**18 - 1, allow_nan=False))
 @settings(max_examples=500, deadline=None)
 def test_a_number_that_can_be_built_can_be_read(number: Decimal) -> None:
     if int(number.as_tuple().exponent) < -18:
-        assert refused_code(TICK, mark_price=number) == "bad_number"
+        assert refused_code(FILL, filled_qty=number) == "bad_number"
     else:
-        tick = built(TICK, mark_price=number)
-        assert read_back(tick) == tick
+        fill = built(FILL, filled_qty=number)
+        assert read_back(fill) == fill
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ class Bridge:
             "position_side": Side.BUY.position,
             "position_qty": qty,
             "position_entry_price": price,
+            "position_opened_at": self.market,
         }
 
     def ended(self, plan: Any) -> FillResult:
