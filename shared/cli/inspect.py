@@ -29,21 +29,17 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="The setting
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
-def _settings(config: Path | None) -> Settings:
+def _server(config: Path | None) -> Redis:
+    """The server of the settings, or a clear line and exit status 1."""
     try:
-        return load(config, os.environ)
+        url = load(config, os.environ).redis.url
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_SETTINGS) from None
-
-
-def _server(config: Path | None) -> Redis:
-    """The server of the settings, or a clear line and exit status 1."""
-    url = _settings(config).redis.url
+    client = connect(url)
     try:
-        client = connect(url)
         client.ping()
-    except (RedisError, ValueError) as error:
+    except RedisError as error:
         typer.echo(f"no server at {url}: {error}", err=True)
         raise typer.Exit(1) from None
     return client
@@ -132,7 +128,7 @@ def _findings(config: Path | None) -> Iterator[Finding]:
     try:
         client = connect(settings.redis.url)
         client.ping()
-    except (SettingsError, RedisError, ValueError) as error:
+    except (SettingsError, RedisError) as error:
         yield Finding("server", "fail", f"no server can be reached: {error}")
         return
     for look in (_version, _durability, _memory, _library, _mode):

@@ -17,11 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.bus import connect, load_library
+from shared.cli.inspect import settings_of
 from shared.cli.ring import Ring, replay_environment
 from shared.cli.story import Story, settle, tell
 from shared.daemon import EXIT_SETTINGS
 from shared.server import ServerFailed, ServerNotFound, server_url
 from shared.settings import Settings, SettingsError, load
+from shared.streams import DAEMONS
 
 _WATCH_S = 0.1
 
@@ -51,10 +53,10 @@ def up(
     Uses the server at REDIS_URL or in the settings; without one, a replay brings a server of its
     own that is gone afterwards.
     """
-    settings = _checked(config, replay)
     environment = replay_environment(replay, speed=speed, until_end=until_end) if replay else {}
     if config is not None:
         environment["QUANTUM_CONFIG"] = str(config)
+    settings = _checked(config, replay, environment)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -82,11 +84,16 @@ def up(
     raise typer.Exit(status)
 
 
-def _checked(config: Path | None, replay: list[str] | None) -> Settings:
+def _checked(
+    config: Path | None, replay: list[str] | None, environment: dict[str, str]
+) -> Settings:
     """Refuse what cannot work before anything is started."""
     try:
-        settings = load(config, os.environ)
-    except SettingsError as error:
+        settings = load(config, {**os.environ, **environment})
+        _ = settings.redis
+        for daemon in DAEMONS:
+            settings_of(daemon, settings).policy()
+    except (SettingsError, ValueError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_SETTINGS) from None
     for file in replay or ():
@@ -107,7 +114,7 @@ def _run(
 ) -> tuple[Story | None, int]:
     try:
         load_library(connect(address))
-    except (RedisError, ValueError) as error:
+    except RedisError as error:
         typer.echo(f"{address}: {error}", err=True)
         raise typer.Exit(1) from None
     ends: list[tuple[str, int]] = []

@@ -175,7 +175,7 @@ def test_an_address_that_is_none_is_a_clear_line_and_no_crash(
     status, found = checked()
     assert (status, found["server"][0]) == (1, "fail")
     ended = run("positions")
-    assert ended.exit_code in (1, EXIT_SETTINGS)
+    assert ended.exit_code == EXIT_SETTINGS
     assert ended.stdout == ""
     assert url in ended.stderr
 

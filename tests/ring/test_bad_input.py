@@ -39,7 +39,7 @@ def refused_intents() -> dict[str, Sample]:
         "leverage_out_of_bracket": entry_intent("RIVERUSDT", "12.32", leverage="51"),
         "order_cap": entry_intent("SOLUSDT", "150", position_size_usd="999999999999999999"),
         "below_min_notional": entry_intent("SOLUSDT", "150", position_size_usd="4"),
-        "below_min_qty": entry_intent("SOLUSDT", "999999999999999999"),
+        "below_min_qty": entry_intent("SOLUSDT", "99999999"),
     }
 
 
