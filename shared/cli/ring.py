@@ -24,6 +24,8 @@ _RESTART_FIRST_S = 0.2
 _RESTART_LONGEST_S = 5.0
 #: A daemon that ran this long before it ended starts again without delay.
 _RAN_WELL_S = 10.0
+#: Crashes in a row after which a replay gives up.
+_HOPELESS = 5
 #: Ends that starting again would not mend.
 _FINAL = (0, EXIT_SUPERSEDED, EXIT_SETTINGS)
 
@@ -142,6 +144,13 @@ class Ring:
         child = self._children[daemon]
         ended = child.process.poll()
         return ended if ended in _FINAL else None
+
+    def hopeless(self) -> str | None:
+        """A daemon that has crashed again and again without ever running well, if there is one.
+
+        A ring that trades goes on trying, because a position may be open; a replay need not.
+        """
+        return next((c.daemon for c in self._children.values() if c.failures >= _HOPELESS), None)
 
     def pid(self, daemon: str) -> int:
         """The process id of a daemon."""

@@ -132,6 +132,9 @@ def _run(
                 ring.status(daemon) for daemon in ring.daemons
             ):
                 break
+            if until_end and ring.hopeless():
+                typer.echo(f"{ring.hopeless()} crashes again and again: given up", err=True)
+                return None, 1
         status = next((s for d in ring.daemons if (s := ring.status(d))), 0)
         if not status and until_end and not stop.is_set():
             settle(address)

@@ -14,7 +14,7 @@ from redis import Redis
 from shared.cli.demo_market import write_candles
 from shared.daemon import EXIT_SETTINGS
 from shared.server import LocalServer
-from shared.streams import MARKET_TICK, STREAMS
+from shared.streams import MARKET_TICK, STREAMS, state_key
 
 from .live import (
     CLIMB_LADDER,
@@ -28,9 +28,6 @@ from .live import (
     texts,
     write_climb,
 )
-
-#: What apply_layer states at each start, under an id of that moment.
-STATEMENTS = ("POSITION", "ADOPTED")
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +57,6 @@ def decisions(client: Redis) -> dict[str, list[dict[str, str]]]:
     found = {stream.name: texts(client, stream) for stream in STREAMS}
     for message in (message for messages in found.values() for message in messages):
         del message["produced_at"]
-        if message.get("status") in STATEMENTS:
-            del message["result_id"]
     return found
 
 
@@ -136,3 +131,13 @@ def test_a_speed_that_is_none_is_refused_with_what_is_expected(
     assert "'max'" in run.stderr
     assert "Traceback" not in run.stderr
     assert not call(client, "XLEN", MARKET_TICK.key)
+
+
+def test_a_replay_gives_up_on_a_daemon_that_crashes_again_and_again(
+    server: LocalServer, client: Redis, tmp_path: Path
+) -> None:
+    candles, _ = write_candles(tmp_path, [12.32] * 3)
+    client.hset(state_key("harvest_brain"), "held/RIVERUSDT", "no document of ours")
+    ended = up(server, "--replay", str(candles), "--speed", "max", "--until-end", "--json")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "harvest_brain crashes again and again: given up" in ended.stderr
