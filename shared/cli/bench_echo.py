@@ -1,12 +1,11 @@
 """The far end of the bare round trip: read one stream, add the same words to another, no more.
 
-`python -m shared.cli.bench_echo URL` runs until it is ended. A process of its own, because a
+`echo(url)` runs until its process is ended. A process of its own, because a
 thread of the bench would wait for the same interpreter lock as the clock that times it.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from shared.bus.client import call
@@ -28,10 +27,3 @@ def echo(url: str) -> None:
             for id_, words in entries:
                 after = id_
                 call(client, "XADD", PONG, "*", *words)
-
-
-if __name__ == "__main__":
-    try:
-        echo(sys.argv[1])
-    except KeyboardInterrupt:
-        sys.exit(0)

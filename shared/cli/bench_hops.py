@@ -45,6 +45,7 @@ DAEMONS = ("intent_bridge", "exitbrain", "apply_layer")
 SYMBOLS = ("ADAUSDT", "RIVERUSDT", "SOLUSDT")
 PRICE = Decimal(100)
 
+_ECHO = "import sys; from shared.cli.bench_echo import echo; echo(sys.argv[1])"
 #: Intents that are not counted: the first ones wake code and caches.
 _WARM_UP_ROUNDS = 2
 _START_WITHIN_S = 30.0
@@ -77,9 +78,7 @@ def measure_hops(folder: Path, appendfsync: AppendFsync, *, intents: int) -> Hop
 
 @contextmanager
 def _echo(url: str) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "shared.cli.bench_echo", url], stdin=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "-c", _ECHO, url], stdin=subprocess.DEVNULL)
     try:
         yield
     finally:
