@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from shared.server import LocalServer
+from tests.worlds import MemoryWorld, RedisWorld, World
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,22 @@ def redis_url(redis_server: LocalServer) -> str:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture(params=["memory", "redis"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each test runs twice: in memory and on a real server."""
+    if request.param == "memory":
+        yield MemoryWorld()
+        return
+    on_server = RedisWorld(request.getfixturevalue("redis_url"))
+    yield on_server
+    on_server.close()
+
+
+@pytest.fixture
+def redis_world(redis_url: str) -> Iterator[RedisWorld]:
+    """For what only a real server does."""
+    on_server = RedisWorld(redis_url)
+    yield on_server
+    on_server.close()
