@@ -1,0 +1,1 @@
+"""exitbrain: gives an entry its stop and its targets."""

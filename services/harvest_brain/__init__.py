@@ -1,0 +1,1 @@
+"""harvest_brain: R, the ladder, the profit lock and the kill score."""

@@ -1,0 +1,1 @@
+"""intent_bridge: admits or refuses an intent, sizes it and gives it a plan."""

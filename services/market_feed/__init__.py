@@ -1,0 +1,1 @@
+"""market_feed: brings prices in; a replay of candle files so far."""
