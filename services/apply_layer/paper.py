@@ -26,6 +26,7 @@ from typing import Self
 
 from services.apply_layer.exchange import (
     CancelOrder,
+    Exchange,
     FundingPaid,
     OpenOrder,
     OrderAccepted,
@@ -266,7 +267,7 @@ def _rejected(request: PlaceOrder | CancelOrder, refusal: Refusal) -> OrderRejec
     )
 
 
-class PaperExchange:
+class PaperExchange(Exchange):
     """The engine behind the `Exchange` protocol: holds the account and the latest time heard of."""
 
     def __init__(self, account: PaperAccount, policy: PaperPolicy) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -17,8 +16,8 @@ from services.apply_layer.journal import (
     reducing,
 )
 from services.apply_layer.positions import Position
-from services.apply_layer.turn import SEEN_KEPT, PlanSeen, Turn
-from shared.contracts import EntryPlan, ExitPlan, MoveStopPlan, encode
+from services.apply_layer.turn import Turn
+from shared.contracts import EntryPlan, ExitPlan, MoveStopPlan
 from shared.decisions import DeadLetter, Mode
 from shared.formulas import (
     DEFAULT_LADDER,
@@ -27,6 +26,7 @@ from shared.formulas import (
     is_tighter,
     target_qty,
 )
+from shared.repeats import remembered
 from shared.sides import PositionSide
 
 Plan = EntryPlan | ExitPlan | MoveStopPlan
@@ -39,19 +39,14 @@ def on_plan(turn: Turn, plan: Plan) -> None:
         detail = f"the venue does not list {plan.symbol}"
         turn.outputs.append(DeadLetter("symbol_not_listed", detail))
         return
-    words = "\0".join(f"{k}={v}" for k, v in encode(plan) if k != "produced_at")
-    mark = PlanSeen(plan.plan_id, hashlib.sha256(words.encode()).hexdigest()[:16])
-    seen = turn.state.seen.get(plan.symbol, ())
-    for earlier in seen:
-        if earlier == mark:
-            turn.note("repeated_plan", plan_id=plan.plan_id)
-            return
-        if earlier.plan_id == mark.plan_id:
-            detail = f"{plan.plan_id} was decided before with other content"
-            turn.outputs.append(DeadLetter("id_conflict", detail))
-            return
-    kept = (*seen, mark)[-SEEN_KEPT:]
-    turn.state = replace(turn.state, seen={**turn.state.seen, plan.symbol: kept})
+    seen = remembered(turn.state.seen, symbol=plan.symbol, id_=plan.plan_id, message=plan)
+    if seen is None:
+        turn.note("repeated_plan", plan_id=plan.plan_id)
+        return
+    if isinstance(seen, DeadLetter):
+        turn.outputs.append(seen)
+        return
+    turn.state = replace(turn.state, seen=seen)
     if turn.mode is Mode.HALT:
         _refuse(turn, plan, "mode_halt", "the mode is HALT: no order is sent")
     elif isinstance(plan, EntryPlan):

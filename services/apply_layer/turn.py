@@ -20,9 +20,9 @@ from shared.contracts import (
     StopMovedResult,
 )
 from shared.decisions import Mode, Note
+from shared.repeats import Seen
 from shared.sides import Side
 
-SEEN_KEPT = 256
 _ID_LENGTH_MAX = 64
 
 
@@ -46,14 +46,6 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanSeen:
-    """A plan that was decided before, by name and content."""
-
-    plan_id: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class State:
     """All by symbol, but orders without a final outcome by client order id.
 
@@ -62,7 +54,7 @@ class State:
 
     positions: Mapping[str, Position] = field(default_factory=dict)
     orders: Mapping[str, Sent] = field(default_factory=dict)
-    seen: Mapping[str, tuple[PlanSeen, ...]] = field(default_factory=dict)
+    seen: Mapping[str, tuple[Seen, ...]] = field(default_factory=dict)
     rules: Mapping[str, SymbolRules] = field(default_factory=dict)
     statements: Mapping[str, int] = field(default_factory=dict)
     left_alone: Mapping[str, Decimal] = field(default_factory=dict)

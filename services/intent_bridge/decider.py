@@ -7,7 +7,6 @@ EXECUTE for an exit, SKIP with a reason code for a refusal. No gate ever stands 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -30,10 +29,10 @@ from shared.contracts import (
     SkipPlan,
     StopMovedResult,
     TradeIntent,
-    encode,
 )
 from shared.decisions import DeadLetter, Mode, Note, Received
 from shared.formulas import floor_to_step
+from shared.repeats import Seen, remembered
 
 SEEN_KEPT = 256
 #: Past this a quantity is no quantity, and arithmetic on the lot grid loses its exactness.
@@ -89,14 +88,6 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A decided intent: the same again is a repeat, its id with other content a conflict."""
-
-    intent_id: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class State:
     """All by symbol. `closed` is the market time at which the last position ended."""
 
@@ -137,37 +128,16 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
 def _decide_intent(
     state: State, received: Received[Any], intent: TradeIntent, policy: Policy
 ) -> tuple[State, Sequence[object]]:
-    mark = Seen(intent.intent_id, _digest(intent))
-    seen = state.seen.get(intent.symbol, ())
-    for earlier in seen:
-        if earlier == mark:
-            return state, [Note("repeated_intent", {"intent_id": intent.intent_id})]
-        if earlier.intent_id == mark.intent_id:
-            detail = f"{intent.intent_id} was decided before with other content"
-            return state, [DeadLetter("id_conflict", detail)]
-    if _used_elsewhere(state, intent):
-        detail = f"{intent.intent_id} was decided before for another symbol"
-        return state, [DeadLetter("id_conflict", detail)]
-    state = replace(state, seen={**state.seen, intent.symbol: (*seen, mark)[-SEEN_KEPT:]})
+    seen = remembered(state.seen, symbol=intent.symbol, id_=intent.intent_id, message=intent)
+    if seen is None:
+        return state, [Note("repeated_intent", {"intent_id": intent.intent_id})]
+    if isinstance(seen, DeadLetter):
+        return state, [seen]
+    state = replace(state, seen=seen)
     if isinstance(intent, EntryIntent):
         return _decide_entry(state, received, intent, policy)
     plan = _exit_plan(intent, received.received_at)
     return state, [plan, Note("pass", _story(plan))]
-
-
-def _used_elsewhere(state: State, intent: TradeIntent) -> bool:
-    return any(
-        earlier.intent_id == intent.intent_id
-        for symbol, seen in state.seen.items()
-        if symbol != intent.symbol
-        for earlier in seen
-    )
-
-
-def _digest(intent: TradeIntent) -> str:
-    """Name the content; when it was produced is no part of it."""
-    words = "\0".join(f"{k}={v}" for k, v in encode(intent) if k != "produced_at")
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
 def plan_id_of(intent_id: str) -> str:

@@ -117,10 +117,8 @@ def _run(
     except RedisError as error:
         typer.echo(f"{address}: {error}", err=True)
         raise typer.Exit(1) from None
-    ends: list[tuple[str, int]] = []
 
     def ended(daemon: str, status: int) -> None:
-        ends.append((daemon, status))
         if status and not stop.is_set():
             where = f", see {logs / daemon}.log" if logs else ""
             typer.echo(f"{daemon} ended with status {status}{where}", err=True)

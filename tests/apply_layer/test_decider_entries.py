@@ -137,6 +137,15 @@ def test_the_same_id_with_other_content_is_a_dead_letter() -> None:
     assert desk.venue_qty() == D("1.83")
 
 
+def test_the_same_id_for_another_symbol_is_a_dead_letter_and_no_second_order() -> None:
+    desk = opened()
+    orders = len(desk.requests_made)
+    desk.tick("150", symbol="SOLUSDT")
+    desk.deliver(entry(desk, symbol="SOLUSDT"))
+    assert [letter.code for letter in desk.dead] == ["id_conflict"]
+    assert len(desk.requests_made) == orders
+
+
 def test_a_symbol_that_the_venue_does_not_list_is_a_dead_letter() -> None:
     desk = Desk()
     desk.deliver(entry(desk, symbol="NOSUCHUSDT"))

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.intent_bridge.decider import SEEN_KEPT, Policy
+from services.intent_bridge.decider import Policy
 from shared.contracts import ExitPlan, MoveStopPlan
 from shared.decisions import Mode
+from shared.repeats import KEPT
 
 from .bridge import Bridge, D
 
@@ -94,9 +95,9 @@ def test_a_refused_entry_is_decided_as_well() -> None:
 
 def test_what_was_seen_is_bounded() -> None:
     bridge = Bridge()
-    for number in range(SEEN_KEPT + 10):
+    for number in range(KEPT + 10):
         bridge.hear(bridge.harvest(f"p.P25.{number}"))
-    assert len(bridge.state.seen["RIVERUSDT"]) == SEEN_KEPT
+    assert len(bridge.state.seen["RIVERUSDT"]) == KEPT
 
 
 def test_the_longest_intent_id_still_makes_a_plan() -> None:
