@@ -60,10 +60,11 @@ compile = env -u UV_FIND_LINKS -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -
 	$(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(UPGRADE) --extra server --group build
 
-lock: ## write requirements.txt and requirements-dev.txt anew from pyproject.toml (needs uv)
+lock: ## write the three requirements files anew from pyproject.toml (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	$(compile) --output-file requirements.txt pyproject.toml
-	$(compile) --group dev --constraints requirements.txt --output-file requirements-dev.txt pyproject.toml
+	$(compile) --extra live --constraints requirements.txt --output-file requirements-live.txt pyproject.toml
+	$(compile) --extra live --group dev --constraints requirements-live.txt --output-file requirements-dev.txt pyproject.toml
 
 clean: ## remove .venv and what tools leave behind; data folders stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

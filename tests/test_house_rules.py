@@ -14,14 +14,19 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for top in ("services", "shared") for path in (ROOT / top).rglob("*.py"))
 #: The edges of the daemons, where the outside world comes in.
 EDGES = {"__main__.py", "klines.py"}
+EDGE_FOLDERS = {"binance", "double"}
 PURE_OF_SHARED = ("contracts", "decisions.py", "formulas", "sides.py", "streams.py")
 PURE = [
     path
     for path in SOURCES
-    if (path.is_relative_to(ROOT / "services") and path.name not in EDGES)
+    if (
+        path.is_relative_to(ROOT / "services")
+        and path.name not in EDGES
+        and path.parent.name not in EDGE_FOLDERS
+    )
     or any(path.is_relative_to(ROOT / "shared" / name) for name in PURE_OF_SHARED)
 ]
-LOCKS = ("requirements.txt", "requirements-dev.txt")
+LOCKS = ("requirements.txt", "requirements-live.txt", "requirements-dev.txt")
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
@@ -175,15 +180,16 @@ def test_a_lock_holds_every_package_that_the_project_asks_for(name: str) -> None
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["server"],
         *groups["build"],
+        *(() if name == "requirements.txt" else project["project"]["optional-dependencies"]["live"]),
         *(groups["dev"] if name == "requirements-dev.txt" else []),
     ]
     wanted = {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in asked}
     assert wanted <= pins(name).keys()
 
 
-def test_both_locks_agree_on_every_version() -> None:
-    runtime, dev = (pins(name) for name in LOCKS)
-    assert runtime.items() <= dev.items()
+def test_the_locks_agree_on_every_version() -> None:
+    runtime, live, dev = (pins(name) for name in LOCKS)
+    assert runtime.items() <= live.items() <= dev.items()
 
 
 def pins(name: str) -> dict[str, str]:

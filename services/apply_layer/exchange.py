@@ -42,7 +42,11 @@ class SymbolRules:
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """A request for one order. `at` is the market time of the decision behind it."""
+    """A request for one order. `at` is the market time of the decision behind it.
+
+    A conditional order with `close_position` closes whatever is held when it triggers; its `qty`
+    is then only what was held when it was asked for.
+    """
 
     client_order_id: str
     symbol: str
@@ -53,6 +57,7 @@ class PlaceOrder:
     at: datetime
     trigger_price: Decimal | None = None
     leverage: int = 1
+    close_position: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,7 @@ class OpenOrder:
     qty: Decimal
     reduce_only: bool
     trigger_price: Decimal | None = None
+    close_position: bool = False
 
 
 @dataclass(frozen=True, slots=True)
