@@ -35,6 +35,10 @@ P = TypeVar("P")
 MOST_AHEAD = timedelta(days=1)
 
 
+class NotYet(Exception):
+    """The world outside cannot be seen, and nothing may be decided before it was; says why."""
+
+
 class Outside(Protocol):
     """The world behind a daemon: a venue. Every call returns the facts that it brought about."""
 
@@ -55,7 +59,11 @@ class Outside(Protocol):
         ...
 
     def cycle(self) -> Iterable[object]:
-        """Look at the world as a whole; called at the start and then once a second."""
+        """Look at the world as a whole; called at the start and then once a second.
+
+        Raises:
+            NotYet: it was not seen since the start; no message is read until it was.
+        """
         ...
 
 
@@ -158,7 +166,12 @@ class Runner(Generic[S, P]):
             Superseded, StateLost: this instance is over; it has done nothing by halves.
         """
         if self._service.outside is not None and time.monotonic() >= self._cycle_at:
-            self._look_outside(self._service.outside)
+            try:
+                self._look_outside(self._service.outside)
+            except NotYet as unseen:
+                logger().error("outside_not_seen", reason=str(unseen), retry_in_s=self._cycle_s)
+                self.stop.wait(self._cycle_s)
+                return 0
         entries = self._bus.read(count=BATCH, block_ms=block_ms)
         if not entries:
             return 0

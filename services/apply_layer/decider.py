@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.apply_layer.facts import FACTS
+from services.apply_layer.doubt import Beat, on_absent, on_beat, on_in_doubt
+from services.apply_layer.exchange import OrderAbsent, OrderInDoubt, VenueHealth
+from services.apply_layer.facts import FACTS, on_health, protect_what_grew
 from services.apply_layer.plans import on_plan
 from services.apply_layer.protection import Looked, on_look
 from services.apply_layer.turn import Policy, State, Turn
@@ -30,8 +32,17 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
             on_plan(turn, plan)
         case Looked() as looked:
             on_look(turn, looked)
+        case Beat() as beat:
+            on_beat(turn, beat)
+        case OrderInDoubt() as fact:
+            on_in_doubt(turn, fact)
+        case OrderAbsent() as fact:
+            on_absent(turn, fact)
+        case VenueHealth() as health:
+            on_health(turn, health)
         case _ if type(event) in FACTS:
             FACTS[type(event)](turn, event)
+    protect_what_grew(turn)
     return turn.state, turn.outputs
 
 

@@ -6,14 +6,16 @@ Error codes are the numeric codes of Binance USD-M futures, which the paper venu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
 from shared.sides import PositionSide, Side
+
+FORCED_PREFIXES = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 
 
 class OrderType(StrEnum):
@@ -44,8 +46,10 @@ class SymbolRules:
 class PlaceOrder:
     """A request for one order. `at` is the market time of the decision behind it.
 
-    A conditional order with `close_position` closes whatever is held when it triggers; its `qty`
-    is then only what was held when it was asked for.
+    `sent_at` is its wall clock as the journal has it: a venue that checks timestamps takes the
+    order for a moment after that and never later, whoever sends it and however late. A conditional
+    order with `close_position` closes whatever is held when it triggers; its `qty` is then only
+    what was held when it was asked for.
     """
 
     client_order_id: str
@@ -58,15 +62,34 @@ class PlaceOrder:
     trigger_price: Decimal | None = None
     leverage: int = 1
     close_position: bool = False
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """A request to withdraw one open order."""
+    """A request to withdraw one open order, by default one of the conditional book."""
 
     client_order_id: str
     symbol: str
     at: datetime
+    conditional: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AskOrder:
+    """A question: what became of this order?"""
+
+    client_order_id: str
+    symbol: str
+    conditional: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """A request to look at some symbols now: their trades, positions and both books."""
+
+    symbols: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +104,10 @@ class OrderAccepted:
 
 @dataclass(frozen=True, slots=True)
 class OrderFilled:
-    """One trade. `qty` is positive; `realized_pnl` is before fees; `done` says nothing is left.
+    """One trade. `qty` is positive; `realized_pnl` is before fees.
 
-    A forced liquidation carries a `client_order_id` that starts with `autoclose-`.
+    `done` says that nothing is left of the order; a venue that does not say so with the trade
+    leaves it False. What the venue forced has a `client_order_id` of its own kind.
     """
 
     client_order_id: str
@@ -101,9 +125,21 @@ class OrderFilled:
     at: datetime
 
     @property
-    def liquidation(self) -> bool:
-        """Whether the venue forced this trade."""
-        return self.client_order_id.startswith("autoclose-")
+    def forced(self) -> bool:
+        """Whether the venue forced this trade: a liquidation, a deleveraging or a settlement."""
+        return self.client_order_id.startswith(FORCED_PREFIXES)
+
+    @property
+    def trade_number(self) -> int:
+        """The number that orders the trades of a symbol; a later trade has a higher one."""
+        return int(self.trade_id[len(self.trade_id.rstrip("0123456789")) :])
+
+
+@dataclass(frozen=True, slots=True)
+class Trades:
+    """Several trades of one symbol, oldest first, as a venue lists them."""
+
+    fills: tuple[OrderFilled, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +172,70 @@ class FundingPaid:
     at: datetime
 
 
-VenueEvent = OrderAccepted | OrderFilled | OrderRejected | OrderEnded | FundingPaid
+@dataclass(frozen=True, slots=True)
+class OrderInDoubt:
+    """No answer says whether the order was executed; `unlikely` if the venue hints it was not."""
+
+    client_order_id: str
+    symbol: str
+    reason: str
+    at: datetime
+    unlikely: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAbsent:
+    """The venue was asked: no book, no history and no trade knows the order."""
+
+    client_order_id: str
+    symbol: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VenueHealth:
+    """Why no entry may be made now, by code; empty when one may."""
+
+    barriers: Mapping[str, str]
+    at: datetime
+
+
+VenueEvent = (
+    OrderAccepted
+    | OrderFilled
+    | Trades
+    | OrderRejected
+    | OrderEnded
+    | FundingPaid
+    | OrderInDoubt
+    | OrderAbsent
+    | VenueHealth
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the trades of an open position tell; quantities in base units, money in quote units.
+
+    `known` is False where the venue's history does not reach back to the opening: how much was
+    harvested cannot be told then, and the rest of the fields speak of what is left.
+    """
+
+    initial_qty: Decimal
+    opened_at: datetime
+    harvested_qty: Decimal = Decimal(0)
+    realized_pnl: Decimal = Decimal(0)
+    fees: Decimal = Decimal(0)
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class VenuePosition:
-    """An open position as the venue states it; `qty` is positive."""
+    """An open position as the venue states it; `qty` is positive.
+
+    `updated_at` is when a trade last changed it, where the venue says so. `past` is what its trades
+    tell of it, where they were asked for.
+    """
 
     symbol: str
     side: PositionSide
@@ -150,6 +244,8 @@ class VenuePosition:
     leverage: int
     mark_price: Decimal
     opened_at: datetime
+    updated_at: datetime | None = None
+    past: Past | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +265,25 @@ class OpenOrder:
 
 @dataclass(frozen=True, slots=True)
 class VenueSnapshot:
-    """All that a venue holds for the account at one moment."""
+    """What a venue holds for the account at one moment.
+
+    `symbols` bounds it where only some were looked at. `conclusive` is False of a venue whose
+    answers may be late: what it does not show may be there all the same. `last_trades` has the
+    number and time of the newest trade that this view includes, by symbol.
+    """
 
     at: datetime
     wallet: Decimal
     positions: tuple[VenuePosition, ...]
     open_orders: tuple[OpenOrder, ...]
     rules: tuple[SymbolRules, ...]
+    symbols: frozenset[str] | None = None
+    conclusive: bool = True
+    last_trades: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
+
+    def covers(self, symbol: str) -> bool:
+        """Whether this view says anything about a symbol."""
+        return self.symbols is None or symbol in self.symbols
 
 
 class Exchange(Protocol):

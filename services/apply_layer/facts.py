@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from services.apply_layer.exchange import (
     CancelOrder,
     FundingPaid,
+    LookAgain,
     OrderAccepted,
     OrderEnded,
     OrderFilled,
     OrderRejected,
+    OrderType,
+    Trades,
+    VenueHealth,
 )
 from services.apply_layer.journal import Leg, Sent, reducing
+from services.apply_layer.outcomes import (
+    asked_for,
+    refuse,
+    say_refused,
+    send_halves,
+    send_or_refuse,
+)
 from services.apply_layer.plans import flatten, own_cause, send_stop
 from services.apply_layer.positions import (
     Position,
@@ -25,10 +35,15 @@ from services.apply_layer.positions import (
     protected,
     reduced_by,
 )
-from services.apply_layer.turn import TakeProfitMode, Turn
+from services.apply_layer.turn import LastTrade, TakeProfitMode, Turn
 from shared.formulas import floor_to_step, harvest_scheme
 
 _PRICE_IS_PAST_THE_STOP = (-2021, -4142)
+_CLOCKS_DIFFER = (-1021, -5028)
+#: A market order would move the price too far, or the price is outside its band.
+_TOO_MUCH_AT_ONCE = (-4131, -4016, -4024)
+#: The venue's view of position or orders is another than ours.
+_BOOKS_DIFFER = (-2022, -4118, -4130)
 _UNKNOWN_ORDER = -2011
 _ID_IS_OPEN = -4116
 #: How an order ends that the venue has nothing against.
@@ -40,14 +55,21 @@ def on_accepted(turn: Turn, fact: OrderAccepted) -> None:
     sent = turn.state.orders.get(fact.client_order_id)
     if sent is None:
         return
-    sent = replace(sent, accepted=True, order_id=fact.order_id)
+    known = sent.accepted
+    turn.proved(sent, "found", "the venue holds it")
+    sent = replace(sent, accepted=True, order_id=fact.order_id, doubt=None)
     turn.journal(sent)
     if sent.leg is not Leg.STOP:
         return
     position = turn.state.positions.get(fact.symbol)
+    if known and position is not None:
+        _still_stands(turn, position, sent)
+        return
     if position is None:
         if sent.action == "MOVE_STOP":
-            _say(turn, sent, at=fact.at, code="no_such_position", reason="it ended meanwhile")
+            say_refused(
+                turn, sent, at=fact.at, code="no_such_position", reason="it ended meanwhile"
+            )
         withdraw(turn, sent)
         return
     for older in turn.orders_of(fact.symbol, Leg.STOP):
@@ -59,17 +81,36 @@ def on_accepted(turn: Turn, fact: OrderAccepted) -> None:
     turn.stop_moved(position, sent, fact.at)
 
 
+def _still_stands(turn: Turn, position: Position, sent: Sent) -> None:
+    """A stop that was missed in a list stands after all."""
+    if position.stop_order is None and sent.request.qty >= position.qty:
+        trigger = sent.request.trigger_price or position.wanted_stop
+        turn.keep(protected(position, sent.request.client_order_id, trigger, turn.now))
+
+
 def withdraw(turn: Turn, sent: Sent) -> None:
     """Ask the venue to cancel an order."""
     request = sent.request
-    turn.outputs.append(CancelOrder(request.client_order_id, request.symbol, request.at))
+    conditional = request.type is not OrderType.MARKET
+    turn.outputs.append(
+        CancelOrder(request.client_order_id, request.symbol, request.at, conditional)
+    )
 
 
 def on_filled(turn: Turn, fact: OrderFilled) -> None:
     """One trade: the position after it, what is published of it, and what it makes necessary."""
+    if not _is_news(turn, fact):
+        return
     sent = turn.state.orders.get(fact.client_order_id)
-    if sent is not None and fact.done:
-        turn.forget(fact.client_order_id)
+    if sent is not None:
+        turn.proved(sent, "found", f"trade {fact.trade_id}")
+        filled = sent.filled_qty + fact.qty
+        fact = replace(fact, done=fact.done or filled >= sent.request.qty)
+        sent = replace(sent, accepted=True, doubt=None, filled_qty=filled)
+        if fact.done:
+            turn.forget(fact.client_order_id)
+        else:
+            turn.journal(sent)
     position = turn.state.positions.get(fact.symbol)
     adds = position is None or fact.side is position.side.entry
     if sent is not None and sent.leg is Leg.ENTRY and adds:
@@ -94,16 +135,36 @@ def on_filled(turn: Turn, fact: OrderFilled) -> None:
             withdraw(turn, left)
 
 
+def on_trades(turn: Turn, fact: Trades) -> None:
+    """Several trades at once; what they make necessary is sent once for all of them."""
+    for fill in fact.fills:
+        on_filled(turn, fill)
+
+
+def _is_news(turn: Turn, fact: OrderFilled) -> bool:
+    """Whether this trade was not applied before: a venue may tell of one twice, or late."""
+    last = turn.state.trades.get(fact.symbol)
+    if last is not None and fact.trade_number <= last.number:
+        turn.note("repeated_trade", symbol=fact.symbol, trade_id=fact.trade_id)
+        return False
+    trades = {**turn.state.trades, fact.symbol: LastTrade(fact.trade_number, fact.at)}
+    turn.state = replace(turn.state, trades=trades)
+    if fact.forced:
+        turn.state = replace(turn.state, forced={**turn.state.forced, fact.symbol: turn.now})
+        turn.note("closed_by_venue", "error", symbol=fact.symbol, by=fact.client_order_id)
+    return True
+
+
 def _grown(turn: Turn, fact: OrderFilled, position: Position, sent: Sent | None) -> None:
     """Somebody else has added to the position; its stop has to cover that as well."""
     position = added_to(position, fact)
     turn.keep(position)
     turn.filled(fact, "FILLED" if fact.done else "PARTIALLY_FILLED", position, sent)
-    send_stop(turn, position, position.wanted_stop)
+    turn.needs_stop[fact.symbol] = None
 
 
 def _status(turn: Turn, fact: OrderFilled, sent: Sent | None) -> str:
-    if fact.liquidation:
+    if fact.forced:
         return "LIQUIDATED"
     if sent is not None and sent.leg is Leg.STOP:
         return "STOPPED_OUT"
@@ -119,7 +180,7 @@ def _entered(turn: Turn, fact: OrderFilled, sent: Sent) -> None:
     position = replace(position, unprotected_since=position.unprotected_since or turn.now)
     turn.keep(position)
     turn.filled(fact, "FILLED" if fact.done else "PARTIALLY_FILLED", position, sent)
-    send_stop(turn, position, position.wanted_stop)
+    turn.needs_stop[fact.symbol] = None
     if fact.done and turn.policy.take_profit_mode is not TakeProfitMode.HARVEST:
         _send_targets(turn, turn.state.positions[fact.symbol])
 
@@ -182,10 +243,16 @@ def on_rejected(turn: Turn, fact: OrderRejected) -> None:
         # An earlier attempt succeeded: the next look finds the order and takes it for accepted.
         turn.note("stands_already", "warning", symbol=fact.symbol, leg=sent.leg.name)
         return
+    if fact.code in _CLOCKS_DIFFER and not sent.retried:
+        send_or_refuse(turn, replace(sent, retried=True), fact.at)
+        return
+    exit_order = sent.leg in (Leg.EXIT, Leg.FLATTEN)
+    if fact.code in _TOO_MUCH_AT_ONCE and exit_order and send_halves(turn, sent):
+        return
     turn.forget(fact.client_order_id)
     if fact.code == _UNKNOWN_ORDER and sent.accepted:
         return
-    if sent.leg in (Leg.ENTRY, Leg.EXIT) or sent.action == "MOVE_STOP":
+    if asked_for(sent):
         refuse(turn, sent, at=fact.at, code=str(fact.code), reason=fact.reason)
     else:
         turn.note(
@@ -195,37 +262,8 @@ def on_rejected(turn: Turn, fact: OrderRejected) -> None:
     position = turn.state.positions.get(fact.symbol)
     if position and sent.leg is Leg.STOP and fact.code in _PRICE_IS_PAST_THE_STOP:
         flatten(turn, position, "the price is already past the stop")
-
-
-def refuse(
-    turn: Turn, sent: Sent, *, at: datetime, code: str, reason: str, status: str = "REJECTED"
-) -> None:
-    """Say that an order came to nothing; of a plan in slices the last one says it, once."""
-    turn.forget(sent.request.client_order_id)
-    symbol = sent.request.symbol
-    if any(other.plan_id == sent.plan_id for other in turn.orders_of(symbol, sent.leg)):
-        turn.note(
-            "slice_refused", "warning", symbol=symbol, plan_id=sent.plan_id, code=code,
-            reason=reason,
-        )  # fmt: skip
-        return
-    _say(turn, sent, at=at, code=code, reason=reason, status=status)
-
-
-def _say(
-    turn: Turn, sent: Sent, *, at: datetime, code: str, reason: str, status: str = "REJECTED"
-) -> None:
-    turn.refused(
-        symbol=sent.request.symbol,
-        plan_id=sent.plan_id,
-        intent_id=sent.intent_id,
-        side=sent.request.side,
-        reduce_only=sent.request.reduce_only,
-        at=at,
-        code=code,
-        reason=reason,
-        status=status,
-    )
+    elif fact.code in _BOOKS_DIFFER:
+        turn.outputs.append(LookAgain(frozenset((fact.symbol,))))
 
 
 def on_ended(turn: Turn, fact: OrderEnded) -> None:
@@ -233,6 +271,7 @@ def on_ended(turn: Turn, fact: OrderEnded) -> None:
     sent = turn.state.orders.get(fact.client_order_id)
     if sent is None:
         return
+    turn.proved(sent, "found", f"it ended: {fact.reason}")
     turn.forget(fact.client_order_id)
     if sent.leg in (Leg.ENTRY, Leg.EXIT):
         status = "EXPIRED" if fact.reason in _WITHDRAWN else "REJECTED"
@@ -252,9 +291,27 @@ def on_funding(turn: Turn, fact: FundingPaid) -> None:
         turn.note("funding", symbol=fact.symbol, amount=fact.amount)
 
 
+def on_health(turn: Turn, health: VenueHealth) -> None:
+    """Remember why no entry may be made now, and say so when it changes."""
+    if health.barriers != turn.state.barriers:
+        turn.state = replace(turn.state, barriers=dict(health.barriers))
+        level = "error" if health.barriers else "info"
+        turn.note("entries_barred" if health.barriers else "entries_free", level, **health.barriers)
+
+
+def protect_what_grew(turn: Turn) -> None:
+    """One stop for all that the fills of this decision have added."""
+    for symbol in turn.needs_stop:
+        position = turn.state.positions.get(symbol)
+        if position is not None:
+            send_stop(turn, position, position.wanted_stop)
+    turn.needs_stop.clear()
+
+
 FACTS: dict[type, Callable[[Turn, Any], None]] = {
     OrderAccepted: on_accepted,
     OrderFilled: on_filled,
+    Trades: on_trades,
     OrderRejected: on_rejected,
     OrderEnded: on_ended,
     FundingPaid: on_funding,

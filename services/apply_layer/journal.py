@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -25,6 +26,12 @@ class Leg(StrEnum):
 _REDUCING_TYPES = {Leg.STOP: OrderType.STOP_MARKET, Leg.TARGET: OrderType.TAKE_PROFIT_MARKET}
 
 
+#: Protective orders of one position that may be in doubt at once.
+_DOUBTFUL_MAX = 3
+#: The ids that `client_order_id` makes for what rests at the venue.
+RESTING_ID = re.compile(r"[st][0-9]+-[0-9a-f]{20}", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class EntryTerms:
     """What an entry's fill needs to become a protected position."""
@@ -34,11 +41,41 @@ class EntryTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """An order is UNKNOWN: it may have been executed. All times are wall clock.
+
+    `not_found` counts the answers that knew nothing of it, `absent_at` has those that count as
+    proof: late enough, and far enough apart.
+    """
+
+    since: datetime
+    reason: str
+    proofs_needed: int = 2
+    not_found: int = 0
+    absent_at: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What ended a doubt, kept: `verdict` is `found` or `absent`. All times are wall clock."""
+
+    symbol: str
+    plan_id: str
+    verdict: str
+    how: str
+    reason: str
+    since: datetime
+    at: datetime
+    absent_at: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """One order without a final outcome. `accepted` is False until the venue confirmed it.
 
     `produced_at` is when its plan was made, by the wall clock: an entry that turns out never to
-    have reached the venue is sent again only within the age limit.
+    have reached the venue is sent again only within the age limit. `filled_qty` is what its
+    trades so far add up to. `retried` says that it was sent again after clocks differed.
     """
 
     request: PlaceOrder
@@ -50,6 +87,9 @@ class Sent:
     accepted: bool = False
     order_id: str = ""
     terms: EntryTerms | None = None
+    filled_qty: Decimal = Decimal(0)
+    doubt: Doubt | None = None
+    retried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +114,7 @@ def reducing(
     number: int,
     qty: Decimal,
     trigger_price: Decimal | None = None,
+    close_position: bool = False,
 ) -> Sent:
     """A reduce-only order against a position; `number` tells apart a plan's orders of one leg."""
     request = PlaceOrder(
@@ -86,8 +127,19 @@ def reducing(
         at=cause.at,
         trigger_price=trigger_price,
         leverage=position.leverage,
+        close_position=close_position,
     )
     return Sent(request, leg, cause.action, cause.plan_id, cause.intent_id, cause.produced_at)
+
+
+def may_protect_again(standing: list[Sent]) -> bool:
+    """Whether one more protective order may be sent beside those that have no outcome yet.
+
+    Each of them has to be in doubt and not found when it was asked for, and they are few.
+    """
+    return len(standing) <= _DOUBTFUL_MAX and all(
+        sent.doubt is not None and sent.doubt.not_found for sent in standing
+    )
 
 
 def client_order_id(plan_id: str, leg: Leg, number: int) -> str:

@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pydantic import TypeAdapter
 
-from services.apply_layer.exchange import CancelOrder, PlaceOrder, VenueEvent
+from services.apply_layer.exchange import (
+    AskOrder,
+    CancelOrder,
+    LookAgain,
+    PlaceOrder,
+    VenueEvent,
+)
 from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperAccount, PaperBook, PaperPolicy, PaperWallet
 from services.apply_layer.protection import Looked
@@ -76,6 +82,9 @@ class PaperVenue:
             return self._exchange.place(request)
         if isinstance(request, CancelOrder):
             return self._exchange.cancel(request)
+        if isinstance(request, AskOrder | LookAgain):
+            # It is looked at as a whole every second, and what it shows is all there is.
+            return ()
         raise TypeError(f"a venue cannot do {request!r}")
 
     def cycle(self) -> Iterable[Looked]:

@@ -13,6 +13,7 @@ from services.apply_layer.journal import (
     Leg,
     Sent,
     client_order_id,
+    may_protect_again,
     reducing,
 )
 from services.apply_layer.positions import Position
@@ -80,8 +81,17 @@ def _enter(turn: Turn, plan: EntryPlan) -> None:
         _refuse(turn, plan, "position_exists", "there is one position a symbol")
     elif plan.symbol in turn.state.left_alone:
         _refuse(turn, plan, "position_of_others", "it holds a position that is left alone")
+    elif any(sent.doubt for sent in turn.orders_of(plan.symbol)):
+        _refuse(turn, plan, "order_unknown", "an order in this symbol may have been executed")
     elif any(turn.orders_of(plan.symbol, Leg.ENTRY)):
         _refuse(turn, plan, "entry_in_flight", "an entry in this symbol has no outcome yet")
+    elif plan.symbol in turn.state.unexplained:
+        _refuse(turn, plan, "not_reconciled", "the venue states what its trades do not explain")
+    elif turn.state.barriers:
+        code, why = min(turn.state.barriers.items())
+        _refuse(turn, plan, code, why)
+    elif _forced_lately(turn, plan.symbol):
+        _refuse(turn, plan, "closed_by_venue", "the venue forced a position closed here")
     elif plan.leverage > rules.max_leverage:
         _refuse(turn, plan, "leverage_out_of_bracket", f"at most {rules.max_leverage}")
     else:
@@ -107,6 +117,11 @@ def _enter(turn: Turn, plan: EntryPlan) -> None:
                 terms=EntryTerms(plan.stop_loss, targets),
             )
         )
+
+
+def _forced_lately(turn: Turn, symbol: str) -> bool:
+    at = turn.state.forced.get(symbol)
+    return at is not None and (turn.now - at).total_seconds() < turn.policy.no_reentry_s
 
 
 def _leave(turn: Turn, plan: ExitPlan | MoveStopPlan) -> None:
@@ -167,6 +182,9 @@ def _move_stop(turn: Turn, plan: MoveStopPlan, position: Position) -> None:
         _refuse(turn, plan, "stop_not_tighter", f"it stands at {current}")
     elif any(sent for sent in turn.orders_of(plan.symbol, Leg.STOP) if not sent.accepted):
         _refuse(turn, plan, "stop_in_flight", "a stop of this position has no outcome yet")
+    elif position.qty > turn.state.rules[plan.symbol].max_qty:
+        # The venue holds one such stop, so the old one would have to go first.
+        _refuse(turn, plan, "stop_cannot_move", "it closes more than one order may hold")
     else:
         send_stop(turn, position, stop_loss, plan=plan)
 
@@ -174,20 +192,32 @@ def _move_stop(turn: Turn, plan: MoveStopPlan, position: Position) -> None:
 def send_stop(
     turn: Turn, position: Position, stop_loss: Decimal, *, plan: MoveStopPlan | None = None
 ) -> None:
-    """Journal and place a stop for the whole position, for a plan or to protect what is naked."""
+    """Journal and place a stop for the whole position, for a plan or to protect what is naked.
+
+    A stop names the whole quantity: several may stand, so that the new one is placed before the
+    old one goes, and after a partial close it still covers what is left. Only a position larger
+    than one order may be gets a stop that closes whatever is held, of which the venue takes one.
+    """
     number = position.protective_orders + 1
     turn.keep(replace(position, protective_orders=number))
     cause = _cause(plan) if plan else own_cause(turn, position, "PROTECT")
     turn.send(
         reducing(
-            position, Leg.STOP, cause, number=number, qty=position.qty, trigger_price=stop_loss
+            position,
+            Leg.STOP,
+            cause,
+            number=number,
+            qty=position.qty,
+            trigger_price=stop_loss,
+            close_position=position.qty > turn.state.rules[position.symbol].max_qty,
         )
     )
 
 
 def flatten(turn: Turn, position: Position, reason: str) -> None:
     """Close a position that cannot have a stop, at the market, now."""
-    if any(turn.orders_of(position.symbol, Leg.FLATTEN)):
+    standing = list(turn.orders_of(position.symbol, Leg.FLATTEN))
+    if standing and not may_protect_again(standing):
         return
     turn.note(
         "flatten", "error", symbol=position.symbol, position_id=position.position_id, reason=reason

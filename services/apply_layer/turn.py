@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.apply_layer.exchange import OrderFilled, SymbolRules
-from services.apply_layer.journal import Leg, Sent
+from services.apply_layer.journal import Leg, Proof, Sent
 from services.apply_layer.positions import Position, position_block, position_record
 from shared.contracts import (
     FillResult,
@@ -24,6 +24,8 @@ from shared.repeats import Seen
 from shared.sides import Side
 
 _ID_LENGTH_MAX = 64
+#: Proofs that ended a doubt, kept for whoever asks how.
+_PROOFS_KEPT = 500
 
 
 class TakeProfitMode(StrEnum):
@@ -36,20 +38,50 @@ class TakeProfitMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Times in seconds of wall clock. `adopt=False` leaves positions of others alone."""
+    """Times in seconds of wall clock. `adopt=False` leaves positions of others alone.
+
+    An order in doubt counts as absent after two answers that know nothing of it, the first not
+    before `doubt_first_s` after it was sent, the second `doubt_again_s` later. A quantity of the
+    venue's that its trades do not explain is believed once it has stood for `settle_s`. After the
+    venue forced a position closed, its symbol takes no entry for `no_reentry_s`.
+    """
 
     max_intent_age_s: Decimal = Decimal(30)
     naked_limit_s: Decimal = Decimal(2)
     price_every_s: Decimal = Decimal(1)
     adopt: bool = True
     take_profit_mode: TakeProfitMode = TakeProfitMode.HARVEST
+    doubt_first_s: Decimal = Decimal(10)
+    doubt_again_s: Decimal = Decimal(10)
+    settle_s: Decimal = Decimal(5)
+    no_reentry_s: Decimal = Decimal(3600)
+
+
+@dataclass(frozen=True, slots=True)
+class LastTrade:
+    """The newest trade of a symbol that was applied; later ones have higher numbers."""
+
+    number: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unexplained:
+    """A quantity that the venue states and our trades do not; `since` is wall clock."""
+
+    qty: Decimal
+    since: datetime
+    looks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All by symbol, but orders without a final outcome by client order id.
+    """All by symbol, but orders without a final outcome and proofs by client order id.
 
-    `left_alone` holds the quantity of positions of somebody else that are not to be adopted.
+    `left_alone` holds the quantity of positions of somebody else that are not to be adopted,
+    `trades` the last trade applied, `unexplained` a quantity of the venue's that no
+    trade explains yet, `forced` when the venue last forced a position closed. `barriers` says by
+    code why no entry may be made.
     """
 
     positions: Mapping[str, Position] = field(default_factory=dict)
@@ -58,6 +90,11 @@ class State:
     rules: Mapping[str, SymbolRules] = field(default_factory=dict)
     statements: Mapping[str, int] = field(default_factory=dict)
     left_alone: Mapping[str, Decimal] = field(default_factory=dict)
+    trades: Mapping[str, LastTrade] = field(default_factory=dict)
+    unexplained: Mapping[str, Unexplained] = field(default_factory=dict)
+    forced: Mapping[str, datetime] = field(default_factory=dict)
+    barriers: Mapping[str, str] = field(default_factory=dict)
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
 
 
 class Turn:
@@ -69,6 +106,8 @@ class Turn:
         self.now = now
         self.mode = mode
         self.outputs: list[object] = []
+        #: Symbols whose position has grown in this decision: one stop for all that was added.
+        self.needs_stop: dict[str, None] = {}
 
     def orders_of(self, symbol: str, *legs: Leg) -> Iterator[Sent]:
         """Orders of a symbol without a final outcome, of the given legs or of all."""
@@ -86,6 +125,7 @@ class Turn:
 
     def send(self, sent: Sent) -> None:
         """Write an order into the journal and ask the venue for it."""
+        sent = replace(sent, request=replace(sent.request, sent_at=self.now), doubt=None)
         self.journal(sent)
         self.outputs.append(sent.request)
 
@@ -98,6 +138,29 @@ class Turn:
         """Remove an order that has its final outcome."""
         orders = {k: v for k, v in self.state.orders.items() if k != client_order_id}
         self.state = replace(self.state, orders=orders)
+
+    def proved(self, sent: Sent, verdict: str, how: str) -> None:
+        """Keep what ended an order's doubt; the oldest proofs make room."""
+        doubt = sent.doubt
+        if doubt is None:
+            return
+        proof = Proof(
+            symbol=sent.request.symbol,
+            plan_id=sent.plan_id,
+            verdict=verdict,
+            how=how,
+            reason=doubt.reason,
+            since=doubt.since,
+            at=self.now,
+            absent_at=doubt.absent_at,
+        )
+        kept = sorted(self.state.proofs.items(), key=lambda item: item[1].at)[-_PROOFS_KEPT:]
+        proofs = {**dict(kept), sent.request.client_order_id: proof}
+        self.state = replace(self.state, proofs=proofs)
+        self.note(
+            "order_known", "warning", symbol=proof.symbol, verdict=verdict, how=how,
+            client_order_id=sent.request.client_order_id, plan_id=sent.plan_id,
+        )  # fmt: skip
 
     def note(self, event: str, level: Any = "info", **fields: object) -> None:
         """Tell the log, once this decision is committed."""
@@ -117,7 +180,7 @@ class Turn:
             avg_price=fill.price,
             fee=fill.fee,
             realized_pnl=fill.realized_pnl,
-            reason=sent.action if sent else "",
+            reason=sent.action if sent else forced_by(fill),
         )
         self.outputs.append(result)
         self.note(
@@ -219,6 +282,11 @@ class Turn:
             "plan_id": sent.plan_id if sent else None,
             "intent_id": sent.intent_id if sent else None,
         }
+
+
+def forced_by(fill: OrderFilled) -> str:
+    """What the venue calls a trade that it forced; nothing of others."""
+    return fill.client_order_id if fill.forced else ""
 
 
 def _refusal_id(plan_id: str) -> str:

@@ -128,7 +128,7 @@ def foreign_fill(desk: Desk, side: Side, qty: str, price: str) -> OrderFilled:
         client_order_id="by-hand",
         symbol=SYMBOL,
         order_id="9",
-        trade_id="by-hand-1",
+        trade_id="by-hand-1000",
         side=side,
         type=OrderType.MARKET,
         qty=D(qty),

@@ -217,9 +217,9 @@ def test_slices_that_the_venue_refuses_are_one_refusal() -> None:
     desk.tick("12.32")
     desk.deliver(entry(desk, qty=D("0.5")))
     grow(desk, "1.5")
-    desk.refuse = lambda order: -4131 if order.type is OrderType.MARKET else None
+    desk.refuse = lambda order: -1111 if order.type is OrderType.MARKET else None
     desk.deliver(leave(desk, "FULL_CLOSE_PROPOSED", "plan.close"))
-    assert desk.codes == ["-4131"]
+    assert desk.codes == ["-1111"]
     assert len(desk.noted("slice_refused")) == 3
 
 
@@ -228,7 +228,7 @@ def test_a_refused_slice_says_nothing_while_the_others_may_fill() -> None:
     desk.tick("12.32")
     desk.deliver(entry(desk, qty=D("0.5")))
     grow(desk, "0.5")
-    desk.refuse = lambda order: -4131 if order.client_order_id.startswith("x1-") else None
+    desk.refuse = lambda order: -1111 if order.client_order_id.startswith("x1-") else None
     desk.deliver(leave(desk, "FULL_CLOSE_PROPOSED", "plan.close"))
     assert desk.codes == []
     assert fills(desk) == [("FILLED", D("0.5"))]

@@ -247,7 +247,7 @@ def test_a_position_beyond_its_liquidation_price_is_closed_at_that_price(
     exchange = venue()
     exchange.place(replace(BUY, side=side))
     (forced,) = fills(exchange.on_mark(RIVER, D(beyond), later()))
-    assert forced.liquidation
+    assert forced.forced
     assert forced.client_order_id == "autoclose-RIVERUSDT-2"
     assert (forced.price, forced.qty, forced.side) == (D(price), D(10), side.opposite)
     assert forced.fee == D(price) * 10 * POLICY.taker_fee

@@ -195,7 +195,7 @@ def kinds_of(facts: Iterable[VenueEvent]) -> Counter[str]:
     kinds: Counter[str] = Counter()
     for fact in facts:
         if isinstance(fact, OrderFilled):
-            kind = "forced" if fact.liquidation else fact.type.value
+            kind = "forced" if fact.forced else fact.type.value
             kinds[f"{kind} {'exit' if fact.reduce_only else 'entry'}"] += 1
         else:
             kinds[getattr(fact, "reason", type(fact).__name__)] += 1
@@ -310,7 +310,7 @@ def test_every_accepted_order_ends_once_and_rests_until_then(requests: list[Requ
                 assert key not in live
                 live.add(key)
             elif isinstance(fact, OrderEnded) or (
-                isinstance(fact, OrderFilled) and not fact.liquidation
+                isinstance(fact, OrderFilled) and not fact.forced
             ):
                 assert key in live
                 live.remove(key)

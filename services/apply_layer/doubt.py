@@ -1,0 +1,116 @@
+"""Orders in doubt: nobody may send again what may have been executed, until there is proof.
+
+A doubt ends in one of two ways, and the proof is kept in the state: the venue shows the order
+(its acceptance, a trade of it, its end), or it knows nothing of it at two times that are late
+enough and far enough apart. An order carries the moment that it was journalled, and the venue takes
+it only within the receive window after that, so an answer after the window is final.
+
+What only protects (a stop, a forced close) does not wait for proof: it is reduce-only, so that a
+second one does no harm, while none may.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from services.apply_layer.exchange import AskOrder, LookAgain, OrderAbsent, OrderInDoubt, OrderType
+from services.apply_layer.journal import Doubt, Leg, Sent
+from services.apply_layer.outcomes import refuse, send_or_refuse
+from services.apply_layer.turn import Turn
+
+#: Questions asked in one beat: each costs the venue's budget.
+_ASKED_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A second has passed; for what is due by the clock and not by any news."""
+
+
+def on_beat(turn: Turn, _beat: Beat) -> None:
+    """Ask after every order in doubt, and look at whatever is not settled."""
+    unsettled = {symbol for symbol, p in turn.state.positions.items() if p.stop_order is None}
+    unsettled |= turn.state.unexplained.keys()
+    asked = 0
+    for sent in turn.state.orders.values():
+        if sent.doubt is not None and asked < _ASKED_MAX:
+            asked += 1
+            ask(turn, sent)
+        if sent.doubt is not None or (sent.accepted and sent.request.type is OrderType.MARKET):
+            unsettled.add(sent.request.symbol)
+    if unsettled:
+        turn.outputs.append(LookAgain(frozenset(unsettled)))
+
+
+def ask(turn: Turn, sent: Sent) -> None:
+    """Ask the venue what became of an order."""
+    request = sent.request
+    conditional = request.type is not OrderType.MARKET
+    turn.outputs.append(AskOrder(request.client_order_id, request.symbol, conditional, request.at))
+
+
+def doubt_what_was_not_answered(turn: Turn) -> None:
+    """After a start: what was journalled and has no answer may have been sent, or not."""
+    for sent in tuple(turn.state.orders.values()):
+        if not sent.accepted and sent.doubt is None:
+            _doubt(turn, sent, "no answer was recorded", unlikely=False)
+
+
+def on_in_doubt(turn: Turn, fact: OrderInDoubt) -> None:
+    """Remember the doubt and ask at once: to be found, an order need not be old."""
+    sent = turn.state.orders.get(fact.client_order_id)
+    if sent is None or sent.accepted:
+        return
+    if sent.doubt is None:
+        _doubt(turn, sent, fact.reason, unlikely=fact.unlikely)
+    turn.outputs.append(LookAgain(frozenset((fact.symbol,))))
+
+
+def _doubt(turn: Turn, sent: Sent, reason: str, *, unlikely: bool) -> None:
+    doubt = Doubt(turn.now, reason, proofs_needed=1 if unlikely else 2)
+    sent = replace(sent, doubt=doubt)
+    turn.journal(sent)
+    turn.note(
+        "order_unknown", "error", symbol=sent.request.symbol, leg=sent.leg.name, reason=reason,
+        client_order_id=sent.request.client_order_id, plan_id=sent.plan_id,
+    )  # fmt: skip
+    ask(turn, sent)
+
+
+def on_absent(turn: Turn, fact: OrderAbsent) -> None:
+    """The venue knows nothing of an order; enough of that, late enough, is proof."""
+    sent = turn.state.orders.get(fact.client_order_id)
+    if sent is None or sent.doubt is None:
+        return
+    doubt = replace(sent.doubt, not_found=sent.doubt.not_found + 1)
+    if _counts(turn, sent, doubt):
+        doubt = replace(doubt, absent_at=(*doubt.absent_at, turn.now))
+    sent = replace(sent, doubt=doubt)
+    turn.journal(sent)
+    if len(doubt.absent_at) < doubt.proofs_needed:
+        return
+    turn.proved(sent, "absent", f"asked {doubt.not_found} times, in no book, history or trade")
+    sent = replace(sent, doubt=None)
+    if sent.leg in (Leg.ENTRY, Leg.EXIT, Leg.TARGET):
+        send_or_refuse(turn, sent, fact.at)
+    elif sent.action == "MOVE_STOP":
+        refuse(turn, sent, at=fact.at, code="not_executed", reason="it never reached the venue")
+    else:
+        # What protects is judged anew at the next look, which is due now.
+        turn.forget(sent.request.client_order_id)
+        turn.outputs.append(LookAgain(frozenset((fact.symbol,))))
+
+
+def _counts(turn: Turn, sent: Sent, doubt: Doubt) -> bool:
+    """Whether an answer given now is late enough to say anything."""
+    sent_at = sent.request.sent_at or doubt.since
+    if turn.now < sent_at + _seconds(turn.policy.doubt_first_s):
+        return False
+    last: datetime | None = doubt.absent_at[-1] if doubt.absent_at else None
+    return last is None or turn.now >= last + _seconds(turn.policy.doubt_again_s)
+
+
+def _seconds(amount: Decimal) -> timedelta:
+    return timedelta(seconds=float(amount))
