@@ -26,6 +26,7 @@ from shared.decisions import DeadLetter, Mode, Note, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.session import Session, Stopped, flat
+from shared.settings import SettingsError
 from shared.state import StateCodec
 from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES
 
@@ -56,6 +57,10 @@ class Outside(Protocol):
 
     def perform(self, request: object) -> Iterable[object]:
         """Do what the decider asked for."""
+        ...
+
+    def urgent(self) -> bool:
+        """Whether something waits that should not wait for the next cycle."""
         ...
 
     def cycle(self) -> Iterable[object]:
@@ -141,6 +146,7 @@ class Runner(Generic[S, P]):
 
         Raises:
             Superseded, StateLost: this instance is over, and the caller says so.
+            SettingsError: the world outside cannot be used as it is set up.
         """
         try:
             self.start()
@@ -149,7 +155,7 @@ class Runner(Generic[S, P]):
                 self._session.housekeeping()
         except Stopped:
             logger().warning("stopped_without_server")
-        except (Superseded, StateLost):
+        except (Superseded, StateLost, SettingsError):
             raise
         except Exception:
             logger().critical("crashed", entry=self._entry and self._entry.id, exc_info=True)
@@ -165,9 +171,10 @@ class Runner(Generic[S, P]):
             BusDown, NotReady: nothing could be read; nothing is in hand.
             Superseded, StateLost: this instance is over; it has done nothing by halves.
         """
-        if self._service.outside is not None and time.monotonic() >= self._cycle_at:
+        outside = self._service.outside
+        if outside is not None and (time.monotonic() >= self._cycle_at or outside.urgent()):
             try:
-                self._look_outside(self._service.outside)
+                self._look_outside(outside)
             except NotYet as unseen:
                 logger().error("outside_not_seen", reason=str(unseen), retry_in_s=self._cycle_s)
                 self.stop.wait(self._cycle_s)

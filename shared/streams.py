@@ -16,6 +16,9 @@ PREFIX = "quantum"
 #: The operator's switch: RUN, EXITS_ONLY or HALT. Absent means RUN.
 MODE_KEY = f"{PREFIX}:mode"
 
+#: Whether the venue takes entries now, and which orders are unknown; written by apply_layer alone.
+VENUE_KEY = f"{PREFIX}:venue"
+
 #: Messages read, decided and committed together; one commit of this size holds the server ~1 ms.
 BATCH = 100
 #: How long a read waits for something new before it looks at timers and signals again.

@@ -9,16 +9,18 @@ from services.apply_layer.settings import ApplyLayerSettings
 from services.apply_layer.turn import Policy, State
 from shared.contracts import FillResult, PositionResult, RefusedResult, StopMovedResult
 from shared.daemon import run_service
+from shared.decisions import Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
-from shared.runner import Service
-from shared.settings import Settings
+from shared.runner import Outside, Service
+from shared.settings import Settings, SettingsError
+from shared.streams import VENUE_KEY
 
 _RESULTS = FillResult | RefusedResult | StopMovedResult | PositionResult
 
 
 class ApplyMetrics:
-    """How long a position has stood without a stop, and what became of plans."""
+    """How long a position stood without a stop, what became of plans, how the venue stands."""
 
     def __init__(self, metrics: RunnerMetrics) -> None:
         registry = metrics.registry
@@ -32,8 +34,23 @@ class ApplyMetrics:
             "quantum_results", "Outcomes of plans", ["symbol", "status"], registry=registry
         )
 
+        self._unknown = Gauge(
+            "quantum_unknown_orders",
+            "Orders that may have been executed, without proof either way",
+            registry=registry,
+        )
+        self._barred = Gauge(
+            "quantum_entries_barred",
+            "Reasons why the venue takes no entries now",
+            registry=registry,
+        )
+
     def measure(self, output: object) -> None:
         """Take one committed output into account."""
+        if isinstance(output, Record) and output.key == VENUE_KEY:
+            fields = output.fields or {}
+            self._unknown.set(sum(name.startswith("unknown.") for name in fields))
+            self._barred.set(sum(name.startswith("barrier.") for name in fields))
         if isinstance(output, _RESULTS):
             self._results.labels(output.symbol, output.status).inc()
             if output.position_unprotected_s is not None:
@@ -51,10 +68,22 @@ def service(settings: Settings, metrics: RunnerMetrics) -> Service[State, Policy
         State,
         decide,
         own.policy(),
-        outside=own.paper_venue(),
+        outside=own.paper_venue() if own.venue == "paper" else _live(own),
         obeys_mode=True,
         measure=ApplyMetrics(metrics).measure,
     )
+
+
+def _live(own: ApplyLayerSettings) -> Outside:
+    """The real venue; what it needs is imported, and installed, only where it is used."""
+    try:
+        from services.apply_layer.binance.wiring import live_venue
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f'apply_layer.venue = "binance-usdm" needs {error.name}: '
+            "install the extra, quantum-trader[live]"
+        ) from None
+    return live_venue(own)
 
 
 def main() -> None:

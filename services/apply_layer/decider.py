@@ -16,7 +16,7 @@ from services.apply_layer.exchange import OrderAbsent, OrderInDoubt, VenueHealth
 from services.apply_layer.facts import FACTS, on_health, protect_what_grew
 from services.apply_layer.plans import on_plan
 from services.apply_layer.protection import Looked, on_look
-from services.apply_layer.turn import Policy, State, Turn
+from services.apply_layer.turn import Policy, State, Turn, venue_record
 from shared.contracts import EntryPlan, ExitPlan, MarketTick, MoveStopPlan
 from shared.decisions import Received
 
@@ -43,6 +43,8 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
         case _ if type(event) in FACTS:
             FACTS[type(event)](turn, event)
     protect_what_grew(turn)
+    if (record := venue_record(turn.state)) != venue_record(state):
+        turn.outputs.append(record)
     return turn.state, turn.outputs
 
 

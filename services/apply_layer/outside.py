@@ -87,6 +87,10 @@ class PaperVenue:
             return ()
         raise TypeError(f"a venue cannot do {request!r}")
 
+    def urgent(self) -> bool:
+        """Paper moves with the prices that it is shown, and at no other time."""
+        return False
+
     def cycle(self) -> Iterable[Looked]:
         """The venue as it stands."""
         starting, self._starting = self._starting, False

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from services.apply_layer.exchange import OpenOrder, OrderType, SymbolRules, VenuePosition
 from services.apply_layer.outside import PaperVenue
@@ -17,6 +19,8 @@ from services.apply_layer.turn import Policy, TakeProfitMode
 from shared.formulas import NoSafeStop, exit_levels, unreachable_rungs
 from shared.settings import Section
 from shared.sides import PositionSide, Side
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class RulesSettings(Section):
@@ -56,10 +60,56 @@ class PaperSettings(Section):
     position: tuple[SeedSettings, ...] = ()
 
 
-class ApplyLayerSettings(Section):
-    """Times in seconds. `symbols` are listed beside the built-in ones; others are unknown."""
+class LiveSettings(Section):
+    """`[apply_layer.live]`: a real account. Times in seconds unless the name says milliseconds.
 
-    venue: Literal["paper"] = "paper"
+    `network = "testnet"` is the exchange's demo trading; production needs
+    `i_understand_real_money = "yes"`. `rest_url` and `ws_url` name a double on this machine.
+    An order in doubt is asked for until `recv_window_ms` and `doubt_first_s` have passed, and once
+    more `doubt_again_s` later.
+    """
+
+    network: Literal["testnet", "production"] = "testnet"
+    i_understand_real_money: str = ""
+    key_file: Path | None = None
+    rest_url: str | None = None
+    ws_url: str | None = None
+    allow_withdrawals: bool = False
+    recv_window_ms: int = Field(default=5000, ge=50, le=60_000)
+    timeout_s: Decimal = Field(default=Decimal(5), gt=0)
+    reconcile_every_s: Decimal = Field(default=Decimal(30), gt=0)
+    doubt_first_s: Decimal = Field(default=Decimal(5), ge=0)
+    doubt_again_s: Decimal = Field(default=Decimal(10), ge=0)
+    settle_s: Decimal = Field(default=Decimal(5), ge=0)
+    no_reentry_s: Decimal = Field(default=Decimal(3600), ge=0)
+    drift_ms: int = Field(default=500, gt=0)
+
+    @field_validator("rest_url", "ws_url")
+    @classmethod
+    def _on_this_machine(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(url).hostname not in _LOOPBACK:
+            raise ValueError("only a double on this machine has an address of its own: 127.0.0.1")
+        return url
+
+    @model_validator(mode="after")
+    def _real_money(self) -> Self:
+        double = self.rest_url is not None
+        if double != (self.ws_url is not None):
+            raise ValueError("rest_url and ws_url go together")
+        if self.network == "production" and self.i_understand_real_money != "yes" and not double:
+            raise ValueError(
+                'network = "production" trades real money: say i_understand_real_money = "yes"'
+            )
+        return self
+
+
+class ApplyLayerSettings(Section):
+    """Times in seconds. `symbols` are listed beside the built-in ones; others are unknown.
+
+    With `venue = "binance-usdm"` the symbols are those that may be traded, and all of them.
+    """
+
+    venue: Literal["paper", "binance-usdm"] = "paper"
     symbols: tuple[str, ...] = ()
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)
     naked_limit_s: Decimal = Field(default=Decimal(2), gt=0)
@@ -67,6 +117,7 @@ class ApplyLayerSettings(Section):
     adopt: bool = True
     take_profit_mode: TakeProfitMode = TakeProfitMode.HARVEST
     paper: PaperSettings = PaperSettings()
+    live: LiveSettings = LiveSettings()
 
     def policy(self) -> Policy:
         """What the decider goes by."""
@@ -76,6 +127,10 @@ class ApplyLayerSettings(Section):
             price_every_s=self.price_every_s,
             adopt=self.adopt,
             take_profit_mode=self.take_profit_mode,
+            doubt_first_s=self.live.doubt_first_s + Decimal(self.live.recv_window_ms) / 1000,
+            doubt_again_s=self.live.doubt_again_s,
+            settle_s=self.live.settle_s,
+            no_reentry_s=self.live.no_reentry_s,
         )
 
     def warnings(self, leverage: int) -> tuple[str, ...]:

@@ -19,9 +19,10 @@ from shared.contracts import (
     RefusedResult,
     StopMovedResult,
 )
-from shared.decisions import Mode, Note
+from shared.decisions import Mode, Note, Record
 from shared.repeats import Seen
 from shared.sides import Side
+from shared.streams import VENUE_KEY
 
 _ID_LENGTH_MAX = 64
 #: Proofs that ended a doubt, kept for whoever asks how.
@@ -282,6 +283,19 @@ class Turn:
             "plan_id": sent.plan_id if sent else None,
             "intent_id": sent.intent_id if sent else None,
         }
+
+
+def venue_record(state: State) -> Record:
+    """`quantum:venue`: why no entry may be made, and the orders that may have been executed."""
+    unknown = {
+        name: f"{sent.request.symbol} {sent.leg.name} since {sent.doubt.since.isoformat()}"
+        for name, sent in sorted(state.orders.items())
+        if sent.doubt is not None
+    }
+    fields = {"entries": "barred" if state.barriers else "open"}
+    fields |= {f"barrier.{code}": text for code, text in sorted(state.barriers.items())}
+    fields |= {f"unknown.{name}": text for name, text in unknown.items()}
+    return Record(VENUE_KEY, fields)
 
 
 def forced_by(fill: OrderFilled) -> str:

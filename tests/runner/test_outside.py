@@ -127,6 +127,9 @@ class Outside:
         yield Placed(request.order_id)
         self.strike("after_perform")
 
+    def urgent(self) -> bool:
+        return False
+
     def cycle(self) -> Iterable[object]:
         yield Looked(tuple(self.venue.orders))
 

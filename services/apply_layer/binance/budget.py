@@ -1,0 +1,69 @@
+"""The rate budget: weights and order counts as the venue counts them, a part kept for protection.
+
+Pure: the caller brings the time, in seconds of any monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_MINUTE_S = 60.0
+
+
+@dataclass(slots=True)
+class Budget:
+    """`limit` and `orders_limit` are per minute; `reserve` is the share that only protection uses.
+
+    The venue's own counts arrive with each answer, so calls of others from the same address count.
+    """
+
+    limit: int = 2400
+    orders_limit: int = 1200
+    orders_10s_limit: int = 300
+    reserve: float = 0.30
+    used: int = 0
+    orders: int = 0
+    orders_10s: int = 0
+    heard_at: float = 0.0
+    paused_until: float = 0.0
+    banned_until: float = 0.0
+
+    def heard(self, headers: Mapping[str, str], now: float) -> None:
+        """Take over the venue's counts from the headers of an answer."""
+        counts = {name.upper(): value for name, value in headers.items()}
+
+        def count(name: str, before: int) -> int:
+            text = counts.get(name, "")
+            return int(text) if text.isascii() and text.isdigit() else before
+
+        self.used = count("X-MBX-USED-WEIGHT-1M", self.used)
+        self.orders = count("X-MBX-ORDER-COUNT-1M", self.orders)
+        self.orders_10s = count("X-MBX-ORDER-COUNT-10S", self.orders_10s)
+        self.heard_at = now
+
+    def slow_down(self, seconds: float, now: float, *, banned: bool) -> None:
+        """The venue has said for how long it wants to hear nothing."""
+        self.paused_until = max(self.paused_until, now + seconds)
+        if banned:
+            self.banned_until = max(self.banned_until, now + seconds)
+
+    def refusal(self, now: float, *, weight: int, orders: int, protects: bool) -> str | None:
+        """Why a call of this weight may not be made now, or None.
+
+        What protects may use the whole budget; nothing at all is called while the venue has asked
+        for silence.
+        """
+        if now < self.paused_until:
+            return f"the venue wants silence for {self.paused_until - now:.0f} s more"
+        share = 1.0 if protects else 1.0 - self.reserve
+        age_s = now - self.heard_at
+        used = self.used if age_s < _MINUTE_S else 0
+        counted = self.orders if age_s < _MINUTE_S else 0
+        lately = self.orders_10s if age_s < _MINUTE_S / 6 else 0
+        over = (
+            used + weight > self.limit * share
+            or counted + orders > self.orders_limit * share
+            or lately + orders > self.orders_10s_limit * share
+        )
+        return "the rest of the budget is kept for stops and exits" if over else None

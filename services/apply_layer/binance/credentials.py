@@ -1,0 +1,79 @@
+"""The keys of the account: from systemd's credentials or from a file that only its owner reads.
+
+Never from the command line or the environment, and never printed: a `Keys` shows itself without
+them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.settings import SettingsError
+
+_KEY_NAME, _SECRET_NAME = "binance-key", "binance-secret"
+_LONGEST = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """An API key and its secret."""
+
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+def read_keys(key_file: Path | None, credentials: str | None) -> Keys:
+    """Read the keys from `key_file`, or else from systemd's credentials directory.
+
+    The file is TOML with `key` and `secret`, mode 0600. In the directory they are the credentials
+    `binance-key` and `binance-secret`.
+
+    Raises:
+        SettingsError: there are none, or others may read them; says what to do, never a key.
+    """
+    if key_file is not None:
+        return _from_file(key_file)
+    if credentials is not None:
+        folder = Path(credentials)
+        return _keys(
+            str(folder), _read(folder / _KEY_NAME).strip(), _read(folder / _SECRET_NAME).strip()
+        )
+    raise SettingsError(
+        "apply_layer.live: no keys: set key_file to a file of mode 0600, or let systemd load the "
+        f"credentials {_KEY_NAME} and {_SECRET_NAME}"
+    )
+
+
+def _from_file(path: Path) -> Keys:
+    text = _read(path)
+    mode = path.stat()
+    if stat.S_IMODE(mode.st_mode) & 0o077 or mode.st_uid not in (os.geteuid(), 0):
+        raise SettingsError(f"{path}: others may read the keys: chown it to this user, chmod 600")
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        # The decoder's message may quote the line, and with it a key.
+        raise SettingsError(
+            f'{path}: not TOML; it holds two lines: key = "…" secret = "…"'
+        ) from None
+    return _keys(str(path), table.get("key"), table.get("secret"))
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="ascii") as file:
+            return file.read(_LONGEST)
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is not plain ASCII") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+
+
+def _keys(origin: str, key: object, secret: object) -> Keys:
+    if not isinstance(key, str) or not isinstance(secret, str) or not key or not secret:
+        raise SettingsError(f"{origin}: key or secret is missing")
+    return Keys(key, secret)

@@ -1,0 +1,60 @@
+"""What the trades of an open position tell of it, when nothing else remembers.
+
+Pure. A venue's trades are read backwards from the position that it holds now until the position
+was flat; that trade opened it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+from services.apply_layer.exchange import OrderFilled, Past, VenuePosition
+
+#: The client ids that the journal makes; the letter says what the order was for.
+OURS = re.compile(r"[exstf][0-9]+-[0-9a-f]{20}", re.ASCII)
+#: Exits and targets take profit for a rung; stops and forced closes do not.
+_HARVESTS = ("x", "t")
+ZERO = Decimal(0)
+
+
+def past_of(position: VenuePosition, trades: Sequence[OrderFilled]) -> Past:
+    """The past of an open position, from the trades of its symbol, oldest first.
+
+    Where none of its trades is ours, somebody else runs it: what is held now is then its initial
+    quantity. Where the trades do not reach back to its opening, `known` is False.
+    """
+    held = position.side.sign * position.qty
+    opening = len(trades)
+    while held and opening:
+        opening -= 1
+        before = held - trades[opening].side.sign * trades[opening].qty
+        if before * held < 0:
+            # It was turned round here: what crossed zero opened it.
+            break
+        held = before
+    else:
+        if held or not trades:
+            return Past(position.qty, position.opened_at, known=False)
+    since = trades[opening:]
+    ours = any(OURS.fullmatch(trade.client_order_id) for trade in since)
+    added = sum((t.qty for t in since if t.side is position.side.entry), ZERO)
+    taken = sum((t.qty for t in since if _harvests(position, t)), ZERO)
+    reduced = sum((t.qty for t in since if t.side is position.side.exit), ZERO)
+    return Past(
+        # What crossed zero with the opening trade belongs to the position before.
+        initial_qty=position.qty + reduced if ours and added else position.qty,
+        opened_at=since[0].at,
+        harvested_qty=taken if ours else ZERO,
+        realized_pnl=sum((t.realized_pnl for t in since), ZERO),
+        fees=sum((t.fee for t in since), ZERO),
+    )
+
+
+def _harvests(position: VenuePosition, trade: OrderFilled) -> bool:
+    return (
+        trade.side is position.side.exit
+        and trade.client_order_id.startswith(_HARVESTS)
+        and OURS.fullmatch(trade.client_order_id) is not None
+    )
