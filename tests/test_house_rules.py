@@ -180,7 +180,11 @@ def test_a_lock_holds_every_package_that_the_project_asks_for(name: str) -> None
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["server"],
         *groups["build"],
-        *(() if name == "requirements.txt" else project["project"]["optional-dependencies"]["live"]),
+        *(
+            ()
+            if name == "requirements.txt"
+            else project["project"]["optional-dependencies"]["live"]
+        ),
         *(groups["dev"] if name == "requirements-dev.txt" else []),
     ]
     wanted = {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in asked}

@@ -200,17 +200,7 @@ class VenueHealth:
     at: datetime
 
 
-VenueEvent = (
-    OrderAccepted
-    | OrderFilled
-    | Trades
-    | OrderRejected
-    | OrderEnded
-    | FundingPaid
-    | OrderInDoubt
-    | OrderAbsent
-    | VenueHealth
-)
+VenueEvent = OrderAccepted | OrderFilled | OrderRejected | OrderEnded | FundingPaid
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,12 +96,22 @@ class Finding:
     detail: str
 
 
-def check(*, config: ConfigOption = None, json_: JsonOption = False) -> None:
+def check(
+    *,
+    config: ConfigOption = None,
+    json_: JsonOption = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the venue as well; no order is placed.")
+    ] = False,
+) -> None:
     """Look whether the ring can run here: settings, server, durability, functions, ladder.
 
+    With --live also whether the venue agrees: keys, permissions, mode, clock, filters, balance.
     Exits with 1 if anything must be mended.
     """
     findings = list(_findings(config))
+    if live:
+        findings += _live_findings(config)
     failed = any(finding.verdict == "fail" for finding in findings)
     if json_:
         rows = [asdict(finding) for finding in findings]
@@ -137,6 +147,25 @@ def _findings(config: Path | None) -> Iterator[Finding]:
         except NoPermissionError:
             name = look.__name__.strip("_")
             yield Finding(name, "warn", "this user may not look; ask the administrator")
+
+
+def _live_findings(config: Path | None) -> Iterator[Finding]:
+    """What the venue says of the configuration; a name of the module is enough to reach it."""
+    try:
+        own = settings_of("apply_layer", load(config, os.environ))
+    except SettingsError:
+        return  # It was found before.
+    if own.venue == "paper":
+        yield Finding("venue", "fail", 'apply_layer.venue is "paper": there is nothing to ask')
+        return
+    try:
+        module = importlib.import_module("services.apply_layer.binance.check")
+    except ModuleNotFoundError as error:
+        detail = f"{error.name} is missing: install the extra, quantum-trader[live]"
+        yield Finding("venue", "fail", detail)
+        return
+    for what, verdict, detail in module.findings(own):
+        yield Finding(f"live {what}", verdict, detail)
 
 
 def settings_of(daemon: str, settings: Settings) -> Any:

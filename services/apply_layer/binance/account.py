@@ -102,6 +102,11 @@ class Account:
 
     # -- rules --------------------------------------------------------------------------------
 
+    @property
+    def rules(self) -> Mapping[str, SymbolRules]:
+        """The filters as they were last read, by symbol."""
+        return self._rules
+
     def refuse_hedge_mode(self) -> None:
         """Raise SettingsError where a symbol may hold two positions."""
         told = self._client.call("fapiPrivateGetPositionSideDual", weight=30)

@@ -49,7 +49,7 @@ class UserStream:
     @property
     def up(self) -> bool:
         """Whether events arrive now."""
-        return self._socket.up
+        return bool(self._socket.up)
 
     def start(self) -> None:
         """Connect, in a thread of its own."""
