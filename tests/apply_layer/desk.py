@@ -7,14 +7,18 @@ between any two steps and come back from the documents alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from services.apply_layer.decider import decide
 from services.apply_layer.exchange import (
+    AskOrder,
     CancelOrder,
+    LookAgain,
     OpenOrder,
+    OrderInDoubt,
     OrderRejected,
     OrderType,
     PlaceOrder,
@@ -73,6 +77,12 @@ class Desk:
         self.documents: dict[str, bytes] = {}
         self.requests_made: list[object] = []
         self.refuse: Callable[[PlaceOrder], int | None] = lambda _order: None
+        #: Orders that get no answer: `executed` says whether the venue has them all the same.
+        self.silent: Callable[[PlaceOrder], bool] = lambda _order: False
+        self.executed = False
+        self.unlikely = False
+        #: Whether what the venue does not show is certainly not there, as on paper.
+        self.conclusive = True
         self.steps_left: int | None = None
         self.down_s = 3.0
         self.restart_in: Mode | None = None
@@ -123,7 +133,8 @@ class Desk:
         self.now += timedelta(seconds=after_s)
         try:
             for fact in self.venue.cycle():
-                self._decide(fact)
+                view = replace(fact.snapshot, conclusive=self.conclusive)
+                self._decide(replace(fact, snapshot=view))
                 self._settle()
             self._commit()
         except Killed:
@@ -207,7 +218,7 @@ class Desk:
     def _decide(self, event: object) -> None:
         self.state, outputs = decide(self.state, Received(event, self.now, self.mode), self.policy)
         for output in outputs:
-            kind = PlaceOrder | CancelOrder
+            kind = PlaceOrder | CancelOrder | AskOrder | LookAgain
             (self._requests if isinstance(output, kind) else self._outputs).append(output)
 
     def _settle(self) -> None:
@@ -222,6 +233,12 @@ class Desk:
 
     def _perform(self, request: object) -> Iterable[object]:
         self.requests_made.append(request)
+        if isinstance(request, PlaceOrder) and self.silent(request):
+            if self.executed:
+                self.behind_its_back(request)
+            name = request.client_order_id
+            hint = self.unlikely
+            return [OrderInDoubt(name, request.symbol, "no answer", self.market, unlikely=hint)]
         code = self.refuse(request) if isinstance(request, PlaceOrder) else None
         if code is None or not isinstance(request, PlaceOrder):
             return self.venue.perform(request)
