@@ -1,0 +1,1 @@
+"""The socket that keeps itself connected, against real servers on this machine."""
