@@ -22,7 +22,7 @@ install_project := $(pip_install) --no-index --no-deps --no-build-isolation --ed
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench lock format schemas install clean
+.PHONY: help demo test check bench gauntlet lock format schemas install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,11 @@ check: $(dev_stamp) ## what CI runs: format, lint, types, import rules, tests
 
 bench: $(dev_stamp) ## measure the streams on this machine
 	$(BIN)/quantum bench
+
+RUNS ?= 20
+SEED ?= 1
+gauntlet: $(dev_stamp) ## trade against the double of the venue, under faults and kill -9 (RUNS=, SEED=)
+	$(BIN)/python -m tests.venue_gauntlet --runs $(RUNS) --seed $(SEED)
 
 format: $(dev_stamp) ## put the code in the one format, with the fixes that are safe
 	$(BIN)/ruff check --fix .
