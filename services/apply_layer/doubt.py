@@ -17,7 +17,7 @@ from decimal import Decimal
 
 from services.apply_layer.exchange import AskOrder, LookAgain, OrderAbsent, OrderInDoubt, OrderType
 from services.apply_layer.journal import Doubt, Leg, Sent
-from services.apply_layer.outcomes import refuse, send_or_refuse
+from services.apply_layer.outcomes import asked_for, refuse, send_or_refuse
 from services.apply_layer.turn import Turn
 
 #: Questions asked in one beat: each costs the venue's budget.
@@ -82,7 +82,11 @@ def _doubt(turn: Turn, sent: Sent, reason: str, *, unlikely: bool) -> None:
 def on_absent(turn: Turn, fact: OrderAbsent) -> None:
     """The venue knows nothing of an order; enough of that, late enough, is proof."""
     sent = turn.state.orders.get(fact.client_order_id)
-    if sent is None or sent.doubt is None:
+    if sent is None:
+        return
+    if sent.doubt is None:
+        # It was accepted once; that the venue denies it now has to be as certain as the rest.
+        _doubt(turn, sent, "the venue no longer knows it", unlikely=False)
         return
     doubt = replace(sent.doubt, not_found=sent.doubt.not_found + 1)
     if _counts(turn, sent, doubt):
@@ -93,7 +97,9 @@ def on_absent(turn: Turn, fact: OrderAbsent) -> None:
         return
     turn.proved(sent, "absent", f"asked {doubt.not_found} times, in no book, history or trade")
     sent = replace(sent, doubt=None)
-    if sent.leg in (Leg.ENTRY, Leg.EXIT, Leg.TARGET):
+    if sent.accepted and asked_for(sent):
+        refuse(turn, sent, at=fact.at, code="order_lost", reason="accepted, then denied")
+    elif sent.leg in (Leg.ENTRY, Leg.EXIT, Leg.TARGET):
         send_or_refuse(turn, sent, fact.at)
     elif sent.action == "MOVE_STOP":
         refuse(turn, sent, at=fact.at, code="not_executed", reason="it never reached the venue")

@@ -83,7 +83,8 @@ def on_accepted(turn: Turn, fact: OrderAccepted) -> None:
 
 def _still_stands(turn: Turn, position: Position, sent: Sent) -> None:
     """A stop that was missed in a list stands after all."""
-    if position.stop_order is None and sent.request.qty >= position.qty:
+    covers = sent.request.close_position or sent.request.qty >= position.qty
+    if position.stop_order is None and covers:
         trigger = sent.request.trigger_price or position.wanted_stop
         turn.keep(protected(position, sent.request.client_order_id, trigger, turn.now))
 

@@ -1,8 +1,8 @@
 """Protection as a level: what the venue holds is compared with what must be, again and again.
 
-At every start and every cycle: each position has one live stop that covers it, what is flat has no
-order left, a position of somebody else is adopted, and an order that was journalled but never
-reached the venue is sent, unless it is too old by now.
+At every start and every look: each position has one live stop that covers it, what is flat has no
+order left, and an order that was journalled but never reached the venue is sent, unless it is too
+old by now.
 """
 
 from __future__ import annotations
@@ -10,34 +10,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from services.apply_layer.adoption import in_flight, live_stops, take_over, with_its_stop
 from services.apply_layer.doubt import ask, doubt_what_was_not_answered
 from services.apply_layer.exchange import (
     CancelOrder,
     OpenOrder,
     OrderAccepted,
     OrderType,
-    Past,
-    PlaceOrder,
     VenuePosition,
     VenueSnapshot,
 )
 from services.apply_layer.facts import on_accepted, withdraw
-from services.apply_layer.journal import RESTING_ID, Leg, Sent, may_protect_again
+from services.apply_layer.journal import RESTING_ID, Leg, may_protect_again
 from services.apply_layer.outcomes import send_or_refuse
 from services.apply_layer.plans import flatten, send_stop
 from services.apply_layer.positions import ZERO, Position, exposed, protected
 from services.apply_layer.turn import LastTrade, Turn, Unexplained
-from shared.formulas import (
-    DEFAULT_LADDER,
-    ceil_to_step,
-    floor_to_step,
-    risk_per_unit,
-    target_qty,
-)
-from shared.sides import PositionSide
 
 #: How often an unexplained quantity must have been seen before it is believed.
 _LOOKS_MIN = 3
+#: How long after a trade a position may still be shown as it was before, in seconds.
+_LATE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +54,9 @@ def on_look(turn: Turn, looked: Looked) -> None:
         _ask_after_what_is_gone(turn, snapshot)
     held = {position.symbol: position for position in snapshot.positions}
     for position in _covered(turn, snapshot):
-        if not _in_flight(turn, position.symbol, snapshot):
+        if not in_flight(turn, position.symbol, snapshot):
             _reconcile(turn, position, held.get(position.symbol), snapshot)
-    _take_over(turn, snapshot)
+    take_over(turn, snapshot)
     if snapshot.conclusive:
         _send_what_never_left(turn, snapshot)
     for position in _covered(turn, snapshot):
@@ -77,13 +70,7 @@ def _covered(turn: Turn, snapshot: VenueSnapshot) -> list[Position]:
 
 def _believable(turn: Turn, snapshot: VenueSnapshot) -> VenueSnapshot:
     """The view without the symbols whose position is older than a trade that we have applied."""
-    late = {
-        found.symbol
-        for found in snapshot.positions
-        if found.updated_at is not None
-        and found.symbol in turn.state.trades
-        and found.updated_at < turn.state.trades[found.symbol].at
-    }
+    late = {found.symbol for found in snapshot.positions if _is_late(turn, found)}
     if not late:
         return snapshot
     told = {p.symbol for p in snapshot.positions} | turn.state.positions.keys()
@@ -96,6 +83,14 @@ def _believable(turn: Turn, snapshot: VenueSnapshot) -> VenueSnapshot:
         positions=tuple(p for p in snapshot.positions if p.symbol not in late),
         open_orders=tuple(o for o in snapshot.open_orders if o.symbol not in late),
     )
+
+
+def _is_late(turn: Turn, found: VenuePosition) -> bool:
+    """Whether a position is shown as before its last trade; not for ever, lest none watches it."""
+    last = turn.state.trades.get(found.symbol)
+    if last is None or found.updated_at is None or found.updated_at >= last.at:
+        return False
+    return (turn.now - last.at).total_seconds() < _LATE_S
 
 
 def _learn_trades(turn: Turn, snapshot: VenueSnapshot) -> None:
@@ -121,140 +116,10 @@ def _learn_what_stands(turn: Turn, snapshot: VenueSnapshot) -> None:
         if sent is None or sent.accepted:
             continue
         asked = sent.request
-        if (order.side, order.qty, order.trigger_price) == (
-            asked.side,
-            asked.qty,
-            asked.trigger_price,
-        ):
+        same_qty = order.qty == asked.qty or (order.close_position and asked.close_position)
+        if same_qty and (order.side, order.trigger_price) == (asked.side, asked.trigger_price):
             name = order.client_order_id
             on_accepted(turn, OrderAccepted(name, order.symbol, order.order_id, asked.at))
-
-
-def _in_flight(turn: Turn, symbol: str, snapshot: VenueSnapshot) -> bool:
-    """Whether an order may have changed the position without our having heard of it.
-
-    An exit that the venue still holds whole has not.
-    """
-    standing = {order.client_order_id for order in snapshot.open_orders}
-    return any(
-        sent.leg is Leg.ENTRY or sent.request.client_order_id not in standing
-        for sent in turn.orders_of(symbol, Leg.ENTRY, Leg.EXIT, Leg.FLATTEN)
-    )
-
-
-def _live_stops(position: Position, snapshot: VenueSnapshot) -> list[OpenOrder]:
-    return [
-        order
-        for order in snapshot.open_orders
-        if order.symbol == position.symbol
-        and order.type is OrderType.STOP_MARKET
-        and order.reduce_only
-        and order.side is position.side.exit
-        and (order.close_position or order.qty >= position.qty)
-    ]
-
-
-def _take_over(turn: Turn, snapshot: VenueSnapshot) -> None:
-    """Adopt the positions of others, or, where that is not wanted, remember to stay away."""
-    others = {p.symbol: p for p in snapshot.positions if p.symbol not in turn.state.positions}
-    for symbol, found in others.items():
-        if turn.policy.adopt:
-            _adopt(turn, found, snapshot)
-        elif symbol not in turn.state.left_alone:
-            turn.note("left_alone", "warning", symbol=symbol, side=found.side, qty=found.qty)
-    alone = {s: qty for s, qty in turn.state.left_alone.items() if not snapshot.covers(s)}
-    if not turn.policy.adopt:
-        alone |= {symbol: found.qty for symbol, found in others.items()}
-    if alone != turn.state.left_alone:
-        turn.state = replace(turn.state, left_alone=alone)
-
-
-def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
-    """Take over a position that the suite did not open: its own stop if it has one, 2 % if not."""
-    if _in_flight(turn, found.symbol, snapshot):
-        return
-    past = found.past or Past(found.qty, found.opened_at)
-    opened_ms = int(past.opened_at.timestamp() * 1000)
-    position_id = f"{found.symbol}-{opened_ms}"
-    sign = found.side.sign
-    default = found.entry_price - sign * risk_per_unit(found.entry_price, None)
-    position = Position(
-        position_id=position_id,
-        plan_id=f"adopted.{position_id}",
-        intent_id=None,
-        symbol=found.symbol,
-        side=found.side,
-        qty=found.qty,
-        initial_qty=past.initial_qty,
-        harvested_qty=past.harvested_qty if past.known else _all_rungs(turn, found),
-        entry_price=found.entry_price,
-        leverage=found.leverage,
-        opened_at=past.opened_at,
-        realized_pnl=past.realized_pnl,
-        fees=past.fees,
-        updated_at=snapshot.at,
-        current_price=found.mark_price,
-        initial_stop=None,
-        wanted_stop=default,
-        unprotected_since=turn.now,
-    )
-    stops = _live_stops(position, snapshot)
-    if stops:
-        tightest = max(stops, key=lambda stop: sign * (stop.trigger_price or default))
-        position = _with_its_stop(turn, position, tightest)
-    else:
-        position = replace(position, wanted_stop=_beyond_the_mark(turn, position, default))
-    turn.keep(position)
-    turn.stated("ADOPTED", found.symbol, snapshot.at)
-    turn.note(
-        "adopted", symbol=found.symbol, side=found.side, qty=found.qty,
-        entry_price=found.entry_price, stop_loss=position.stop_loss, position_id=position_id,
-    )  # fmt: skip
-    if not past.known:
-        turn.note(
-            "history_unknown", "error", symbol=found.symbol, position_id=position_id,
-            reason="its trades reach too far back: its rungs count as taken, its stop and the"
-            " kill score hold",
-        )  # fmt: skip
-
-
-def _all_rungs(turn: Turn, found: VenuePosition) -> Decimal:
-    """What counts as harvested where nobody can tell: the whole ladder, so nothing goes twice."""
-    return target_qty(DEFAULT_LADDER[-1].share, found.qty, turn.state.rules[found.symbol].lot_step)
-
-
-def _with_its_stop(turn: Turn, position: Position, stop: OpenOrder) -> Position:
-    """Keep a stop that stands; it tells the initial risk if it stands on the losing side."""
-    trigger = stop.trigger_price or position.wanted_stop
-    request = PlaceOrder(
-        client_order_id=stop.client_order_id,
-        symbol=stop.symbol,
-        side=stop.side,
-        type=stop.type,
-        qty=stop.qty,
-        reduce_only=True,
-        at=position.updated_at,
-        trigger_price=trigger,
-        leverage=position.leverage,
-    )
-    turn.journal(
-        Sent(
-            request, Leg.STOP, "ADOPTED", position.plan_id, None, turn.now,
-            accepted=True, order_id=stop.order_id,
-        )
-    )  # fmt: skip
-    losing_side = position.side.sign * (position.entry_price - trigger) > 0
-    position = protected(position, stop.client_order_id, trigger, turn.now)
-    return replace(position, initial_stop=trigger if losing_side else None)
-
-
-def _beyond_the_mark(turn: Turn, position: Position, stop: Decimal) -> Decimal:
-    """The stop on the tick, and where the mark has passed it, as far beyond the mark instead."""
-    sign = position.side.sign
-    if sign * (position.current_price - stop) <= 0:
-        stop = position.current_price - sign * risk_per_unit(position.current_price, None)
-    onto_tick = floor_to_step if position.side is PositionSide.LONG else ceil_to_step
-    return onto_tick(stop, turn.state.rules[position.symbol].tick_size)
 
 
 def _reconcile(
@@ -324,12 +189,11 @@ def _protect(turn: Turn, position: Position, looked: Looked) -> None:
 
     The time during which the daemon was down does not count against a stop: it is tried first.
     """
-    live = {order.client_order_id for order in _live_stops(position, looked.snapshot)}
+    live = {order.client_order_id for order in live_stops(position, looked.snapshot)}
     waiting = [sent for sent in turn.orders_of(position.symbol, Leg.STOP) if not sent.accepted]
     if position.stop_order in live:
         return
-    if position.stop_order is None and live and not waiting:
-        _rely_on(turn, position, looked.snapshot)
+    if position.stop_order is None and not waiting and _rely_on(turn, position, looked.snapshot):
         return
     naked = exposed(position, turn.now)
     turn.keep(naked)
@@ -342,12 +206,23 @@ def _protect(turn: Turn, position: Position, looked: Looked) -> None:
         send_stop(turn, naked, naked.wanted_stop)
 
 
-def _rely_on(turn: Turn, position: Position, snapshot: VenueSnapshot) -> None:
-    """Nothing of ours stands, but a stop that covers the position does: it protects from now on."""
+def _rely_on(turn: Turn, position: Position, snapshot: VenueSnapshot) -> bool:
+    """Whether a stop stands that serves as well as our own would: it protects from now on."""
     sign = position.side.sign
-    stop = max(_live_stops(position, snapshot), key=lambda s: sign * (s.trigger_price or ZERO))
-    kept = _with_its_stop(turn, position, stop)
+
+    def tightness(stop: OpenOrder) -> Decimal:
+        return sign * (stop.trigger_price or ZERO)
+
+    stop = max(live_stops(position, snapshot), key=tightness, default=None)
+    if stop is None or tightness(stop) < sign * position.wanted_stop:
+        return False
+    if stop.client_order_id in turn.state.orders:
+        trigger = stop.trigger_price or position.wanted_stop
+        kept = protected(position, stop.client_order_id, trigger, turn.now)
+    else:
+        kept = with_its_stop(turn, position, stop)
     turn.keep(replace(kept, initial_stop=position.initial_stop))
+    return True
 
 
 def _tidy(turn: Turn, snapshot: VenueSnapshot) -> None:

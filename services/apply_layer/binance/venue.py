@@ -92,6 +92,15 @@ class BinanceVenue:
         """Whether the venue rang."""
         return self._seen and self._stream.rang()
 
+    def close(self) -> None:
+        """Let go of the user stream."""
+        self._stream.stop()
+
+    @property
+    def barred(self) -> bool:
+        """Whether no entry may be made now, as far as was told."""
+        return bool(self._told)
+
     def perform(self, request: object) -> Iterator[object]:
         """Place, cancel, ask or look."""
         match request:
