@@ -1,0 +1,327 @@
+"""What others do, what was missed and what was lost: the venue is the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.runner import NotYet
+from shared.settings import SettingsError
+from shared.sides import PositionSide, Side
+from shared.streams import position_key
+
+from .desk import BTC, SOL, D, Desk, desk_at
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with desk_at(tmp_path) as made:
+        yield made.ready()
+
+
+def agree(desk: Desk, symbol: str = BTC) -> None:
+    """Record, trades and venue say the same."""
+    fills = sum(
+        (D(r["filled_qty"]) * (1 if r["side"] == "BUY" else -1))
+        for r in desk.results
+        if r["symbol"] == symbol and "filled_qty" in r
+    )
+    held = desk.venue.position(symbol)
+    assert fills == held
+    record = desk.record(position_key(symbol))
+    assert D(record.get("qty", "0")) == abs(held)
+
+
+def test_a_position_opened_in_the_app_is_adopted_and_under_a_stop_within_two_seconds(
+    desk: Desk,
+) -> None:
+    desk.venue.by_hand(BTC, "BUY", D("0.05"))
+    desk.until(desk.holds, 2.0)
+    assert desk.statuses[0] == "ADOPTED"
+    assert desk.position().stop_loss == D("0.98") * 65000 // D("0.1") * D("0.1")
+    (stop,) = desk.stops()
+    assert (D(stop["quantity"]), stop["reduceOnly"]) == (D("0.05"), True)
+
+
+def test_one_that_was_open_before_the_start_is_adopted_at_the_start(tmp_path: Path) -> None:
+    with desk_at(tmp_path) as desk:
+        desk.venue.by_hand(SOL, "SELL", D(5))
+        desk.until(lambda: desk.holds(SOL))
+        assert desk.position(SOL).side is PositionSide.SHORT
+        assert desk.position(SOL).leverage == desk.venue.leverage_of(SOL)
+
+
+def test_one_in_a_symbol_that_is_not_traded_here_is_protected_as_well(tmp_path: Path) -> None:
+    with desk_at(tmp_path) as desk:
+        desk.own["symbols"] = [BTC]
+        desk.restart()
+        desk.ready()
+        desk.venue.by_hand(SOL, "BUY", D(5))
+        desk.until(lambda: desk.holds(SOL))
+
+
+def test_positions_of_others_can_be_left_alone(tmp_path: Path) -> None:
+    with desk_at(tmp_path) as desk:
+        desk.own["adopt"] = False
+        desk.restart()
+        desk.ready()
+        desk.venue.by_hand(BTC, "BUY", D("0.05"))
+        desk.until(lambda: BTC in desk.state.left_alone)
+        desk.enter()
+        assert desk.codes == ["position_of_others"]
+        assert desk.lines("order", book="algo") == []
+
+
+def test_a_position_closed_in_the_app_ends_and_its_stop_is_withdrawn(desk: Desk) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.venue.by_hand(BTC, "SELL", D("0.1"))
+    desk.until(desk.flat)
+    desk.until(lambda: desk.stops() == [] and not desk.state.orders)
+    assert desk.statuses == ["FILLED", "STOP_MOVED", "FILLED"]
+    agree(desk)
+
+
+def test_a_position_reduced_in_the_app_keeps_its_q0(desk: Desk) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.venue.by_hand(BTC, "SELL", D("0.04"))
+    desk.until(lambda: desk.position().qty == D("0.06"))
+    assert desk.position().initial_qty == D("0.1")
+    assert desk.position().harvested_qty == 0
+    assert len(desk.stops()) == 1
+    agree(desk)
+
+
+def test_a_position_added_to_in_the_app_gets_a_stop_for_all_of_it(desk: Desk) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.venue.by_hand(BTC, "BUY", D("0.04"))
+    desk.until(lambda: [D(s["quantity"]) for s in desk.stops()] == [D("0.14")])
+    assert desk.position().initial_qty == D("0.14")
+    agree(desk)
+
+
+def test_what_happened_while_it_was_down_is_applied_at_the_start_once(desk: Desk) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.enter(SOL, Side.SELL)
+    desk.until(lambda: desk.holds(SOL))
+    desk.die()
+    desk.venue.mark(BTC, D(63000))
+    desk.venue.by_hand(SOL, "BUY", D(4), reduce_only=True)
+    desk.start()
+    desk.until(lambda: desk.flat() and desk.position(SOL).qty == D(6))
+    assert desk.statuses.count("STOPPED_OUT") == 1
+    desk.restart()
+    desk.ready()
+    assert len([r for r in desk.results if "filled_qty" in r]) == 4
+    agree(desk)
+    agree(desk, SOL)
+
+
+@pytest.mark.parametrize(
+    "kind", ["stream_event_lost", "stream_doubled", "stream_reordered", "stream_dropped"]
+)
+def test_events_that_are_lost_doubled_or_late_change_nothing(tmp_path: Path, kind: str) -> None:
+    with desk_at(tmp_path, {"reconcile_every_s": "0.5"}) as desk:
+        desk.ready()
+        desk.enter()
+        desk.until(desk.holds)
+        desk.venue.faults.script(kind, times=20)
+        desk.venue.by_hand(BTC, "SELL", D("0.03"))
+        desk.venue.by_hand(BTC, "SELL", D("0.02"))
+        desk.until(lambda: desk.position().qty == D("0.05"))
+        desk.venue.by_hand(BTC, "SELL", D("0.05"))
+        desk.until(desk.flat)
+        desk.until(lambda: not desk.state.orders)
+        numbers = [r["result_id"] for r in desk.results if r["result_id"].startswith("fill.")]
+        assert len(numbers) == len(set(numbers)) == 4
+        agree(desk)
+
+
+def test_stale_answers_are_not_believed(tmp_path: Path) -> None:
+    with desk_at(tmp_path, {"reconcile_every_s": "0.2"}) as desk:
+        desk.ready()
+        desk.enter()
+        desk.until(desk.holds)
+        desk.venue.faults.script("stale_read", times=30)
+        desk.leave()
+        desk.for_s(1.0)
+        desk.until(lambda: desk.flat() and not desk.state.orders)
+        assert "ADOPTED" not in desk.statuses
+        assert desk.statuses == ["FILLED", "STOP_MOVED", "FILLED"]
+        agree(desk)
+
+
+def test_a_start_that_cannot_see_the_account_takes_nothing_and_says_why(tmp_path: Path) -> None:
+    with desk_at(tmp_path) as desk:
+        desk.venue.down()
+        desk.restart()
+        with pytest.raises(NotYet):
+            list(desk.outside.cycle())
+        desk.venue.up()
+        desk.ready()
+        desk.enter()
+        desk.until(desk.holds)
+
+
+def test_while_the_venue_is_away_no_entry_is_taken_and_protection_is_back_soon_after(
+    tmp_path: Path,
+) -> None:
+    with desk_at(tmp_path, {"reconcile_every_s": "0.2"}) as desk:
+        desk.ready()
+        desk.enter()
+        desk.until(desk.holds)
+        desk.venue.down()
+        desk.until(lambda: "venue_unreachable" in desk.state.barriers)
+        desk.enter(SOL)
+        assert desk.codes == ["venue_unreachable"]
+        (stop,) = desk.stops()
+        desk.venue.cancel_by_hand(stop["clientAlgoId"])
+        desk.venue.up()
+        desk.until(lambda: desk.stops() and desk.holds(), 10.0)
+        assert desk.venue.position(BTC) == D("0.1")
+
+
+def test_an_expired_listen_key_is_renewed_and_entries_wait_for_a_look(desk: Desk) -> None:
+    looks = len(desk.lines("request", path="/fapi/v3/positionRisk"))
+    desk.venue.faults.script("listen_key_expired")
+    desk.until(lambda: "user_stream_down" in desk.state.barriers or desk.outside.barred)
+    desk.enter()
+    assert desk.codes == ["user_stream_down"]
+    desk.ready()
+    assert len(desk.lines("request", path="/fapi/v3/positionRisk")) > looks
+    desk.enter()
+    desk.until(desk.holds)
+
+
+def test_hedge_mode_refuses_to_start_and_says_how_to_change_it(tmp_path: Path) -> None:
+    with desk_at(tmp_path) as desk:
+        desk.venue.faults.script("hedge_mode")
+        desk.restart()
+        with pytest.raises(SettingsError, match="One-way Mode"):
+            list(desk.outside.cycle())
+
+
+# -- Redis lost altogether ----------------------------------------------------------------------
+
+
+def lose_redis(desk: Desk) -> None:
+    desk.die()
+    desk.server.flush()
+    desk.start()
+
+
+def test_all_is_rebuilt_from_the_venue_and_no_rung_is_taken_twice(desk: Desk) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.venue.mark(BTC, D(67000))
+    desk.leave("PARTIAL_25")
+    desk.until(lambda: desk.position().harvested_qty == D("0.025"))
+    before = desk.position()
+    lose_redis(desk)
+    desk.until(desk.holds)
+    after = desk.position()
+    assert (after.qty, after.initial_qty) == (D("0.075"), D("0.1"))
+    assert after.harvested_qty == D("0.025")
+    assert (after.initial_stop, after.stop_order) == (before.initial_stop, before.stop_order)
+    assert (after.leverage, after.fees) == (before.leverage, before.fees)
+    assert abs(after.opened_at - before.opened_at).total_seconds() < 0.01
+    desk.leave("PARTIAL_25")
+    assert desk.codes == ["already_harvested"]
+    desk.leave("PARTIAL_50")
+    desk.until(lambda: desk.position().harvested_qty == D("0.05"))
+    assert len(desk.stops()) == 1
+
+
+def test_where_the_history_does_not_reach_all_rungs_count_as_taken(desk: Desk) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.venue.forget_trades(BTC)
+    lose_redis(desk)
+    desk.until(desk.holds)
+    assert desk.position().harvested_qty == D("0.075")
+    for action in ("PARTIAL_25", "PARTIAL_50", "PARTIAL_75"):
+        desk.leave(action)
+    assert desk.codes == ["already_harvested"] * 3
+    desk.leave()
+    desk.until(desk.flat)
+
+
+def test_a_stop_of_ours_in_a_flat_symbol_is_withdrawn_when_nothing_remembers_it(
+    desk: Desk,
+) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.die()
+    desk.venue.by_hand(BTC, "SELL", D("0.1"))
+    desk.server.flush()
+    desk.start()
+    desk.until(lambda: desk.stops() == [] and desk.state.rules)
+
+
+def test_killed_between_journal_and_venue_nothing_is_sent_twice_and_all_is_protected(
+    desk: Desk,
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def killed(_request: object) -> Iterator[object]:
+        raise Killed
+
+    perform, desk.outside.perform = desk.outside.perform, killed
+    with pytest.raises(Killed):
+        desk.enter()
+    desk.outside.perform = perform
+    desk.restart()
+    assert desk.lines("order") == []
+    desk.until(desk.holds)
+    assert len(desk.executed("e")) == 1
+    assert [p.verdict for p in desk.state.proofs.values()] == ["absent"]
+
+
+def test_killed_between_venue_and_reply_the_order_is_found_and_not_sent_again(desk: Desk) -> None:
+    class Killed(Exception):
+        pass
+
+    perform = desk.outside.perform
+
+    def killed(request: object) -> Iterator[object]:
+        list(perform(request))
+        raise Killed
+
+    desk.outside.perform = killed
+    with pytest.raises(Killed):
+        desk.enter()
+    desk.restart()
+    desk.until(desk.holds)
+    assert len(desk.executed("e")) == 1
+    assert desk.posts("e") == 1
+    assert [p.verdict for p in desk.state.proofs.values()] == ["found"]
+    agree(desk)
+
+
+def test_a_process_that_slept_through_its_window_can_send_nothing(desk: Desk) -> None:
+    perform = desk.outside.perform
+    slept: list[object] = []
+
+    def late(request: object) -> Iterator[object]:
+        slept.append(request)
+        return iter(())
+
+    desk.outside.perform = late
+    desk.enter()
+    (request, *_) = slept
+    desk.until(lambda: desk.clock_past(request))
+    facts = list(perform(request))
+    assert [type(fact).__name__ for fact in facts] == ["OrderRejected"]
+    assert desk.lines("order") == []
+
+
+def test_a_beat_without_anything_to_do_costs_no_call(desk: Desk) -> None:
+    before = len(desk.lines("request"))
+    desk.for_s(0.5)
+    assert len(desk.lines("request")) == before
