@@ -33,7 +33,8 @@ EDGE_MINUTES = 5
 class Forming:
     """The last tick of a symbol, and the hour that it belongs to as far as it has come.
 
-    `minute` is the tick's; `hour_from` is the minute of the hour's first tick.
+    `minute` is the tick's; `hour_from` is the minute of the hour's first tick. `divergence` is the
+    last one that a tick told, and `diverged_at` that tick's time.
     """
 
     at: datetime
@@ -44,6 +45,8 @@ class Forming:
     hour_open: Decimal
     hour_high: Decimal
     hour_low: Decimal
+    divergence: Decimal | None = None
+    diverged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,16 @@ def minute_of(at: datetime) -> int:
 def with_tick(forming: Forming | None, tick: MarketTick, minute: int) -> Forming:
     """What is forming after one more tick; a funding rate holds until another is told."""
     price, rate = tick.mark_price, tick.funding_rate
-    if forming is not None and rate is None:
-        rate = forming.funding_rate
+    divergence = tick.exchange_divergence
+    diverged_at = None if divergence is None else tick.timestamp
+    if forming is not None:
+        if rate is None:
+            rate = forming.funding_rate
+        if divergence is None:
+            divergence, diverged_at = forming.divergence, forming.diverged_at
     if forming is None or minute // HOUR_MINUTES != forming.minute // HOUR_MINUTES:
-        return Forming(tick.timestamp, minute, price, rate, minute, price, price, price)
+        hour = (minute, price, price, price)
+        return Forming(tick.timestamp, minute, price, rate, *hour, divergence, diverged_at)
     return Forming(
         tick.timestamp,
         minute,
@@ -90,7 +99,16 @@ def with_tick(forming: Forming | None, tick: MarketTick, minute: int) -> Forming
         forming.hour_open,
         max(price, forming.hour_high),
         min(price, forming.hour_low),
+        divergence,
+        diverged_at,
     )
+
+
+def recent_divergence(forming: Forming) -> Decimal:
+    """The last divergence, if it was told at most a minute before the last tick; otherwise 0."""
+    if forming.divergence is None or forming.diverged_at is None:
+        return Decimal(0)
+    return forming.divergence if forming.at - forming.diverged_at <= _MINUTE else Decimal(0)
 
 
 def close_minute(market: MarketState, closing: Forming, minute: int) -> MarketState:

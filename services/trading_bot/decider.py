@@ -28,6 +28,7 @@ from services.trading_bot.bars import (
     close_minute,
     close_step,
     minute_of,
+    recent_divergence,
     with_tick,
 )
 from services.trading_bot.strategies import MarketView, Signal, Strategy
@@ -182,11 +183,14 @@ def _ask(
     if signal is None:
         return replace(state, signals=signals), ()
     signals[view.symbol] = signal.side
-    intent = _entry(view, signal, now, policy)
+    divergence = recent_divergence(state.forming[view.symbol])
+    intent = _entry(view, signal, divergence, now, policy)
     return replace(state, signals=signals), [intent, Note("signal", _story(intent))]
 
 
-def _entry(view: MarketView, signal: Signal, now: datetime, policy: Policy) -> EntryIntent:
+def _entry(
+    view: MarketView, signal: Signal, divergence: Decimal, now: datetime, policy: Policy
+) -> EntryIntent:
     position_size_usd, leverage = policy.size_of(view.symbol)
     return EntryIntent(
         timestamp=view.at,
@@ -202,6 +206,7 @@ def _entry(view: MarketView, signal: Signal, now: datetime, policy: Policy) -> E
         position_size_usd=position_size_usd,
         atr_value=view.atr_1h,
         volatility_factor=view.volatility_factor,
+        exchange_divergence=divergence,
         funding_rate=view.funding_rate,
         regime=view.regime,
         model=policy.strategy.name,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from shared.contracts.fields import FundingRate, Id, Price, Symbol
+from shared.contracts.fields import FundingRate, Id, Price, Symbol, UnitInterval
 from shared.contracts.message import Message
 
 
 class MarketTick(Message):
-    """A mark price at `timestamp`, in quote units; the funding rate where the source knows it."""
+    """A mark price at `timestamp`, in quote units; the funding rate where the source knows it.
+
+    `exchange_divergence` is how far another exchange's price was from this one, as a fraction;
+    it stands only on the first tick after it was measured.
+    """
 
     stream_name: ClassVar[str] = "market.tick"
 
@@ -17,3 +21,4 @@ class MarketTick(Message):
     symbol: Symbol
     mark_price: Price
     funding_rate: FundingRate | None = None
+    exchange_divergence: UnitInterval | None = None

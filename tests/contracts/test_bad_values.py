@@ -215,6 +215,12 @@ def test_numbers_out_of_their_range_are_refused() -> None:
         assert_refused(value, "bad_number", *LEVERAGES)
 
 
+@pytest.mark.parametrize("value", ["-0.000001", "1.000000000000000001", "2"])
+def test_a_tick_tells_a_divergence_as_a_fraction_from_0_to_1(value: str) -> None:
+    tick = GOLDEN["market.tick.diverging"]
+    assert_refused_in(tick, "exchange_divergence", value, "out_of_range")
+
+
 def test_every_number_is_in_one_of_the_tables_of_ranges() -> None:
     free = {"r_level", "unrealized_pnl", "fee", "realized_pnl"}
     free |= {"position_realized_pnl", "position_fees", "funding_rate"}

@@ -27,7 +27,11 @@ Price = tuple[datetime, Decimal]
 
 
 def tick(
-    at: datetime, price: Decimal | int | str, symbol: str = BTC, funding_rate: str | None = None
+    at: datetime,
+    price: Decimal | int | str,
+    symbol: str = BTC,
+    funding_rate: str | None = None,
+    divergence: str | None = None,
 ) -> MarketTick:
     return MarketTick(
         timestamp=at,
@@ -37,6 +41,7 @@ def tick(
         symbol=symbol,
         mark_price=Decimal(price),
         funding_rate=None if funding_rate is None else Decimal(funding_rate),
+        exchange_divergence=None if divergence is None else Decimal(divergence),
     )
 
 

@@ -143,6 +143,18 @@ def test_an_entry_says_what_it_was_decided_from_and_carries_no_exits() -> None:
     assert decode(TradeIntent, [(k.encode(), v.encode()) for k, v in encode(intent)]) == intent
 
 
+@pytest.mark.parametrize(("age_s", "carried"), [(0, "0.02"), (60, "0.02"), (61, "0")])
+def test_an_entry_carries_the_divergence_of_the_last_minute(age_s: int, carried: str) -> None:
+    bot, now = bot_after_a_day()
+    entry_at = now + MINUTE
+    told_at = entry_at - age_s * SECOND
+    bot.play([tick(told_at - SECOND, 100, divergence="0.5")])
+    if age_s:
+        bot.play([tick(told_at, 100, divergence="0.02")])
+    (intent,) = bot.play([tick(entry_at, 103, divergence=None if age_s else "0.02")])
+    assert intent.exchange_divergence == D(carried)
+
+
 def test_a_symbol_may_have_its_own_size_and_leverage() -> None:
     policy = Policy(
         ByPrice(),
