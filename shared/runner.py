@@ -71,6 +71,10 @@ class Outside(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of connections; called once, at the end."""
+        ...
+
 
 @dataclass(frozen=True)
 class Service(Generic[S, P]):
@@ -161,6 +165,8 @@ class Runner(Generic[S, P]):
             logger().critical("crashed", entry=self._entry and self._entry.id, exc_info=True)
             raise
         finally:
+            if self._service.outside is not None:
+                self._service.outside.close()
             self._bus.close()
         logger().info("stopped")
 

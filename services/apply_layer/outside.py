@@ -95,3 +95,6 @@ class PaperVenue:
         """The venue as it stands."""
         starting, self._starting = self._starting, False
         return (Looked(self._exchange.snapshot(), starting),)
+
+    def close(self) -> None:
+        """Paper holds no connection."""

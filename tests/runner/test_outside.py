@@ -12,7 +12,7 @@ import pytest
 
 from shared.contracts import MarketTick, Message
 from shared.decisions import Received
-from shared.runner import Runner, Service
+from shared.runner import NotYet, Runner, Service
 from shared.streams import MARKET_TICK, TRADE_INTENT, state_key
 from tests.worlds import World
 
@@ -102,6 +102,7 @@ class Outside:
         self.restored: Mapping[str, bytes] = {}
         self.seen: list[str] = []
         self.unsaved = False
+        self.closed = False
 
     def restore(self, documents: Mapping[str, bytes]) -> None:
         self.restored = {k: v for k, v in documents.items() if k.startswith("venue/")}
@@ -129,6 +130,9 @@ class Outside:
 
     def urgent(self) -> bool:
         return False
+
+    def close(self) -> None:
+        self.closed = True
 
     def cycle(self) -> Iterable[object]:
         yield Looked(tuple(self.venue.orders))
@@ -175,6 +179,42 @@ def test_a_request_is_performed_after_its_state_is_durable_and_before_the_acknow
 def test_the_outside_learns_of_a_message_before_it_is_decided(world: World) -> None:
     add_ticks(world, "t1", "t2")
     assert run(world, Venue()).seen == ["t1", "t2"]
+
+
+def test_the_outside_is_let_go_of_at_the_end(world: World) -> None:
+    assert run(world, Venue()).closed
+
+
+def test_nothing_is_read_before_the_outside_was_seen(world: World) -> None:
+    add_ticks(world, "t1")
+    outside = Outside(Venue(), lambda _step: None)
+    seen = iter([False, False, True])
+
+    def cycle() -> Iterable[object]:
+        if not next(seen):
+            raise NotYet("the venue does not answer")
+        return ()
+
+    outside.cycle = cycle  # type: ignore[method-assign]
+    service = Service("harvest_brain", State, decide, None, outside=outside)
+    runner = Runner(service, world.bus("harvest_brain"), now=lambda: NOW, cycle_s=0.01)
+    runner.start()
+    assert [runner.step(block_ms=0) for _ in range(3)] == [0, 0, 1]
+
+
+def test_what_cannot_wait_is_looked_at_before_the_next_cycle(world: World) -> None:
+    outside = Outside(Venue(), lambda _step: None)
+    looks: list[bool] = []
+    outside.cycle = lambda: looks.append(True) or ()  # type: ignore[method-assign,func-returns-value]
+    service = Service("harvest_brain", State, decide, None, outside=outside)
+    runner = Runner(service, world.bus("harvest_brain"), now=lambda: NOW, cycle_s=60)
+    runner.start()
+    runner.step(block_ms=0)
+    runner.step(block_ms=0)
+    assert len(looks) == 1
+    outside.urgent = lambda: True  # type: ignore[method-assign]
+    runner.step(block_ms=0)
+    assert len(looks) == 2
 
 
 def test_the_documents_of_the_outside_are_committed_and_come_back(world: World) -> None:
