@@ -1,0 +1,177 @@
+"""The ledger as a timeline: when each position stood without a stop, and when stops stood alone.
+
+Pure; reads ledger lines, writes nothing. Times are wall seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from tests.venue_gauntlet.evidence import ZERO, Evidence, Line, is_true, leg_of, number
+
+NAKED_LIMIT_S = 2.0
+AFTER_OUTAGE_S = 10.0
+FLAT_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A symbol was in some state from `start` to `end`."""
+
+    symbol: str
+    start: float
+    end: float
+    what: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long."""
+        return self.end - self.start
+
+
+@dataclass(slots=True)
+class _Stop:
+    """A stop that rests; `qty` is None where it closes whatever is held."""
+
+    side: str
+    qty: Decimal | None
+    trigger: Decimal
+
+    def covers(self, position: Decimal) -> bool:
+        """Whether it would close all of a position."""
+        right_side = "SELL" if position > 0 else "BUY"
+        return self.side == right_side and (self.qty is None or self.qty >= abs(position))
+
+    def is_past(self, mark: Decimal) -> bool:
+        """Whether a mark has triggered it."""
+        return mark <= self.trigger if self.side == "SELL" else mark >= self.trigger
+
+
+@dataclass(slots=True)
+class _Symbol:
+    """One symbol while its lines are read."""
+
+    position: Decimal = ZERO
+    stops: dict[tuple[str, str], _Stop] = field(default_factory=dict)
+    resting: dict[tuple[str, str], str] = field(default_factory=dict)
+    naked_since: float | None = None
+    alone_since: float | None = None
+
+
+def timeline(evidence: Evidence) -> tuple[list[Span], list[Span]]:
+    """Spans of nakedness, and spans in which an order of ours rested on nothing."""
+    naked: list[Span] = []
+    alone: list[Span] = []
+    symbols: dict[str, _Symbol] = {}
+    for line in evidence.lines("order", "ended", "trade", "mark"):
+        name, at = str(line["symbol"]), float(line["t"])
+        state = symbols.setdefault(name, _Symbol())
+        _apply(state, line)
+        bare = bool(state.position) and not any(
+            stop.covers(state.position) for stop in state.stops.values()
+        )
+        state.naked_since = _edge(naked, name, state.naked_since, at, holds=bare)
+        lonely = not state.position and bool(state.resting)
+        state.alone_since = _edge(alone, name, state.alone_since, at, holds=lonely)
+    for name, state in symbols.items():
+        for spans, since in ((naked, state.naked_since), (alone, state.alone_since)):
+            if since is not None:
+                end = max(evidence.terms.ended_at, since)
+                spans.append(Span(name, since, end, "to the end of the run"))
+    return naked, alone
+
+
+def _edge(
+    spans: list[Span], symbol: str, since: float | None, at: float, *, holds: bool
+) -> float | None:
+    """Begin or end a span; returns since when it lasts, if it does."""
+    if holds:
+        return at if since is None else since
+    if since is not None and at > since:
+        spans.append(Span(symbol, since, at))
+    return None
+
+
+def _apply(state: _Symbol, line: Line) -> None:
+    match line["kind"]:
+        case "trade":
+            state.position = number(line, "position")
+        case "order":
+            _rest(state, line)
+        case "ended":
+            key = (str(line["book"]), str(line["order_id"]))
+            state.stops.pop(key, None)
+            state.resting.pop(key, None)
+        case "mark":
+            # What a mark has triggered protects no longer, whether or not it came to a trade.
+            mark = number(line, "price")
+            for key in [key for key, stop in state.stops.items() if stop.is_past(mark)]:
+                del state.stops[key]
+
+
+def _rest(state: _Symbol, line: Line) -> None:
+    closes = is_true(line.get("close_position"))
+    client_id = str(line["client_id"])
+    conditional = line["type"] in ("STOP_MARKET", "TAKE_PROFIT_MARKET")
+    if not conditional or not (closes or is_true(line["reduce_only"])):
+        return
+    if line["book"] == "orders":
+        # What a conditional order became when it triggered: it does not rest.
+        return
+    key = (str(line["book"]), str(line["order_id"]))
+    if leg_of(client_id) is not None:
+        state.resting[key] = client_id
+    if line["type"] == "STOP_MARKET" and line.get("working_type", "MARK_PRICE") == "MARK_PRICE":
+        state.stops[key] = _Stop(
+            side=str(line["side"]),
+            qty=None if closes else number(line, "qty"),
+            trigger=number(line, "trigger"),
+        )
+
+
+def troubles(evidence: Evidence) -> list[tuple[float, float]]:
+    """When the venue could not be used: spells of it being down, and calls that it let fail.
+
+    A call that got no answer lasts as long as the client waits for one. Stale answers and lost
+    events are no such trouble: the venue was there.
+    """
+    found: list[tuple[float, float]] = []
+    down_since: float | None = None
+    for line in evidence.lines("down", "up", "request"):
+        at = float(line["t"])
+        if line["kind"] == "down":
+            down_since = at if down_since is None else down_since
+        elif line["kind"] == "up":
+            if down_since is not None:
+                found.append((down_since, at))
+            down_since = None
+        elif line.get("fault") and (http := int(line["http"] or 0)) in {0, *range(400, 600)}:
+            found.append((at, at + (0.0 if http else evidence.terms.timeout_s)))
+    if down_since is not None:
+        found.append((down_since, evidence.terms.ended_at))
+    return sorted(found)
+
+
+def deadline_of(
+    span: Span, limit_s: float, after_s: float, troubled: list[tuple[float, float]]
+) -> float:
+    """Until when a span may last: its limit, or later if the venue could not be used meanwhile.
+
+    Trouble that comes when it is too late already is no excuse.
+    """
+    deadline = span.start + limit_s
+    for start, end in troubled:
+        if end >= span.start and start <= deadline:
+            deadline = max(deadline, end + after_s)
+    return deadline
+
+
+def overdue(spans: list[Span], evidence: Evidence, limit_s: float) -> Iterator[tuple[Span, float]]:
+    """The spans that lasted too long, each with its deadline."""
+    troubled = troubles(evidence)
+    for span in spans:
+        deadline = deadline_of(span, limit_s, AFTER_OUTAGE_S, troubled)
+        if span.end > deadline:
+            yield span, deadline
