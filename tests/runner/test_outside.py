@@ -199,7 +199,7 @@ def test_nothing_is_read_before_the_outside_was_seen(world: World) -> None:
     service = Service("harvest_brain", State, decide, None, outside=outside)
     runner = Runner(service, world.bus("harvest_brain"), now=lambda: NOW, cycle_s=0.01)
     runner.start()
-    assert [runner.step(block_ms=0) for _ in range(3)] == [0, 0, 1]
+    assert [runner.step(block_ms=1) for _ in range(3)] == [0, 0, 1]
 
 
 def test_what_cannot_wait_is_looked_at_before_the_next_cycle(world: World) -> None:
@@ -209,11 +209,11 @@ def test_what_cannot_wait_is_looked_at_before_the_next_cycle(world: World) -> No
     service = Service("harvest_brain", State, decide, None, outside=outside)
     runner = Runner(service, world.bus("harvest_brain"), now=lambda: NOW, cycle_s=60)
     runner.start()
-    runner.step(block_ms=0)
-    runner.step(block_ms=0)
+    runner.step(block_ms=1)
+    runner.step(block_ms=1)
     assert len(looks) == 1
     outside.urgent = lambda: True  # type: ignore[method-assign]
-    runner.step(block_ms=0)
+    runner.step(block_ms=1)
     assert len(looks) == 2
 
 

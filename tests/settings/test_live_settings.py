@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_one_address_without_the_other_is_refused() -> None:
 
 def test_the_proof_of_absence_waits_for_the_whole_window() -> None:
     policy = apply_layer(recv_window_ms=5000).policy()
-    assert (policy.doubt_first_s, policy.doubt_again_s) == (10, 10)
+    assert (policy.doubt_first_s, policy.doubt_again_s) == (Decimal(10), Decimal(10))
 
 
 def run(tmp_path: Path, text: str, before: str = "") -> subprocess.CompletedProcess[str]:
