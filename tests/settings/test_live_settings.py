@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services.apply_layer.binance.wiring import live_venue
 from services.apply_layer.settings import ApplyLayerSettings
 from shared.settings import Settings, SettingsError
 
@@ -93,3 +94,15 @@ def test_paper_imports_nothing_of_the_real_venue(tmp_path: Path) -> None:
         "assert not {'ccxt', 'websockets', 'aiohttp'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
+
+
+def test_production_says_loudly_at_the_start_that_it_trades_real_money(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text('key = "k"\nsecret = "s"\n')
+    keys.chmod(0o600)
+    live_venue(apply_layer(network="production", i_understand_real_money="yes", key_file=keys))
+    assert "REAL MONEY" in "".join(capsys.readouterr())
+    live_venue(apply_layer(key_file=keys))
+    assert "REAL MONEY" not in "".join(capsys.readouterr())
