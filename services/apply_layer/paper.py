@@ -95,7 +95,8 @@ def place(account: PaperAccount, policy: PaperPolicy, order: PlaceOrder) -> Outc
     if not _is_due(held, accepted):
         return with_order, events
     filled_account, filled = attempt
-    return filled_account, (*events, filled)
+    after, ended = _end_with_position(filled_account, order.symbol, filled.at)
+    return after, (*events, filled, *ended)
 
 
 def cancel(account: PaperAccount, order: CancelOrder) -> Outcome:
@@ -145,10 +146,11 @@ def _accept(book: PaperBook, order: PlaceOrder) -> tuple[PaperBook, PaperOrder]:
         side=order.side,
         type=order.type,
         qty=order.qty,
-        reduce_only=order.reduce_only,
+        reduce_only=order.reduce_only or order.close_position,
         leverage=order.leverage,
         trigger_price=order.trigger_price,
         not_before=order.at if order.type is OrderType.MARKET else None,
+        close_position=order.close_position,
     )
     return replace(book, orders=(*book.orders, held), order_count=number), held
 
@@ -171,7 +173,8 @@ def _attempt(
     """
     qty = order.qty
     if order.reduce_only:
-        qty = min(qty, closable_qty(book.position, order.side))
+        closable = closable_qty(book.position, order.side)
+        qty = closable if order.close_position else min(qty, closable)
         if not qty:
             return REDUCE_ONLY_NO_POSITION
     tick_size = policy.rules[book.symbol].tick_size
@@ -215,6 +218,9 @@ def _fill_due(
             book = account.books[symbol]
             if order.type is not order_type or book.mark_at is None or not _is_due(order, book):
                 continue
+            if order not in book.orders:
+                # It ended with the position that an order before it closed.
+                continue
             attempt = _attempt(account, policy, book, order, book.mark_at)
             if isinstance(attempt, Refusal):
                 account = account.with_book(book.without(order.client_order_id))
@@ -222,7 +228,8 @@ def _fill_due(
                 events.append(ended)
             else:
                 account, filled = attempt
-                events.append(filled)
+                account, ended = _end_with_position(account, symbol, filled.at)
+                events += [filled, *ended]
         return account, tuple(events)
 
     return step
@@ -250,7 +257,21 @@ def _liquidate(account: PaperAccount, policy: PaperPolicy, symbol: str) -> Outco
     price = to_tick_against_taker(liquidation, forced.side, policy.rules[symbol].tick_size)
     counted = replace(book, order_count=number)
     after, filled = fill(counted, forced, forced.qty, price=price, fee_rate=policy.taker_fee, at=at)
-    return account.with_book(after, filled.realized_pnl - filled.fee), (filled,)
+    closed = account.with_book(after, filled.realized_pnl - filled.fee)
+    closed, ended = _end_with_position(closed, symbol, at)
+    return closed, (filled, *ended)
+
+
+def _end_with_position(account: PaperAccount, symbol: str, at: datetime) -> Outcome:
+    """The orders that close a whole position expire with it."""
+    book = account.books[symbol]
+    if book.position is not None:
+        return account, ()
+    over = [order for order in book.orders if order.close_position]
+    for order in over:
+        book = book.without(order.client_order_id)
+    ended = tuple(OrderEnded(o.client_order_id, symbol, "expired", at) for o in over)
+    return (account.with_book(book) if over else account), ended
 
 
 _AFTER_FUNDING = (

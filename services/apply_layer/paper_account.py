@@ -92,7 +92,8 @@ class PaperOrder:
     """An order that the venue holds. `qty` is what is left of it.
 
     A market order waits for the first mark at or after `not_before`; a conditional one has a
-    trigger.
+    trigger. One with `close_position` closes all that is held when it triggers, whatever its `qty`,
+    and ends when the position does.
     """
 
     client_order_id: str
@@ -104,6 +105,7 @@ class PaperOrder:
     leverage: int
     trigger_price: Decimal | None = None
     not_before: datetime | None = None
+    close_position: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,7 @@ def _with_seeded_order(book: PaperBook, policy: PaperPolicy, order: OpenOrder) -
         reduce_only=order.reduce_only,
         leverage=book.position.leverage if book.position else 1,
         trigger_price=order.trigger_price,
+        close_position=order.close_position,
     )
     return replace(book, orders=(*book.orders, held), order_count=number)
 
@@ -256,6 +259,7 @@ def _open(book: PaperBook, order: PaperOrder) -> OpenOrder:
         qty=order.qty,
         reduce_only=order.reduce_only,
         trigger_price=order.trigger_price,
+        close_position=order.close_position,
     )
 
 

@@ -49,6 +49,8 @@ CLIENT_ORDER_ID_INVALID = Refusal(-4015, "client_order_id_invalid")
 LEVERAGE_OUT_OF_RANGE = Refusal(-4028, "leverage_out_of_range")
 TOO_MANY_CONDITIONAL_ORDERS = Refusal(-4045, "too_many_conditional_orders")
 CLIENT_ORDER_ID_OPEN = Refusal(-4116, "client_order_id_open")
+CLOSE_POSITION_ORDER_OPEN = Refusal(-4130, "close_position_order_open")
+CLOSE_POSITION_NOT_CONDITIONAL = Refusal(-4136, "close_position_on_a_market_order")
 NOTIONAL_UNDER_MIN = Refusal(-4164, "notional_under_min")
 
 # The venue keeps `autoclose-` for the orders that it forces, which are told apart by it.
@@ -67,6 +69,8 @@ def refusal_before_acceptance(
         return CLIENT_ORDER_ID_INVALID
     if book.order(order.client_order_id):
         return CLIENT_ORDER_ID_OPEN
+    if order.close_position and order.type is OrderType.MARKET:
+        return CLOSE_POSITION_NOT_CONDITIONAL
     return (
         _qty_refusal(rules, order)
         or _trigger_refusal(rules, order)
@@ -77,6 +81,9 @@ def refusal_before_acceptance(
 
 
 def _qty_refusal(rules: SymbolRules, order: PlaceOrder) -> Refusal | None:
+    """What closes a whole position has no quantity of its own."""
+    if order.close_position:
+        return None
     if not order.qty.is_finite() or order.qty <= 0:
         return QTY_NOT_POSITIVE
     if order.qty > rules.max_qty:
@@ -107,6 +114,8 @@ def _leverage_refusal(policy: PaperPolicy, order: PlaceOrder) -> Refusal | None:
 
 def _notional_refusal(rules: SymbolRules, book: PaperBook, order: PlaceOrder) -> Refusal | None:
     """Judged at the trigger, or else at the mark; not at all while the symbol has no price."""
+    if order.close_position:
+        return None
     price = order.trigger_price or book.mark_price
     least = rules.reduce_only_min_notional if order.reduce_only else rules.min_notional
     if price is None or order.qty * price >= least:
@@ -124,6 +133,11 @@ def _state_refusal(
         order.type, order.side, order.trigger_price, book.mark_price
     ):
         return TRIGGERS_AT_ONCE
+    if order.close_position and any(
+        held.close_position and (held.side, held.type) == (order.side, order.type)
+        for held in book.orders
+    ):
+        return CLOSE_POSITION_ORDER_OPEN
     resting = sum(
         held.type is not OrderType.MARKET for each in account.books.values() for held in each.orders
     )
