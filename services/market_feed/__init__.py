@@ -1,1 +1,1 @@
-"""market_feed: brings prices in; a replay of candle files so far."""
+"""market_feed: brings prices in, from candle files or live from a venue."""

@@ -1,4 +1,4 @@
-"""Wiring of market_feed: candle files in, prices out, each step committed once."""
+"""Wiring of market_feed: candle files or a live venue in, prices out, each step committed once."""
 
 from __future__ import annotations
 
@@ -100,12 +100,23 @@ def readers_of(bus: Bus) -> Readers:
 
 
 def body(settings: Settings, session: Session, stop: threading.Event) -> None:
-    """Check every file, then replay them."""
+    """Bring prices in from where the settings say."""
     own = settings.section("market_feed", MarketFeedSettings)
+    try:
+        if own.source == "replay":
+            _replay(own, settings.origin, session, stop)
+        else:
+            _live(own, settings.origin, session)
+    except Stopped:
+        logger().warning("stopped_without_server")
+
+
+def _replay(own: MarketFeedSettings, origin: str, session: Session, stop: threading.Event) -> None:
+    """Check every file, then replay them."""
     if not own.files:
         raise SettingsError(
-            f"{settings.origin}: market_feed.files: name candle files to replay; "
-            "a live socket comes with the live venue"
+            f"{origin}: market_feed.files: name candle files to replay, "
+            'or say source = "binance-usdm"'
         )
     try:
         files = load(own.files)
@@ -113,13 +124,23 @@ def body(settings: Settings, session: Session, stop: threading.Event) -> None:
         raise SettingsError(f"market_feed.files: {error}") from None
     for warning in files.warnings:
         logger().warning("bars_missing", detail=warning)
-    try:
-        Feed(session, own.policy(), files, stop).run()
-    except Stopped:
-        logger().warning("stopped_without_server")
-        return
+    Feed(session, own.policy(), files, stop).run()
     if not own.until_end:
         stop.wait()
+
+
+def _live(own: MarketFeedSettings, origin: str, session: Session) -> None:
+    """The venue's stream; what it needs is imported, and installed, only where it is used."""
+    if not own.symbols:
+        raise SettingsError(f"{origin}: market_feed.symbols: name the symbols to bring prices of")
+    try:
+        from services.market_feed.binance.wiring import live_feed
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f'market_feed.source = "binance-usdm" needs {error.name}: '
+            "install the extra, quantum-trader[live]"
+        ) from None
+    live_feed(own, session).run()
 
 
 def main() -> None:
