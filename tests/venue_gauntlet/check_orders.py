@@ -39,6 +39,8 @@ SHARES = {
 _NOTHING_TO_DO = {"no_such_position", "already_harvested", "exit_in_flight", "wrong_side"}
 #: Answers that know nothing of an order.
 _UNKNOWN_ORDER = -2013
+#: What apply_layer answers while the venue has told it to be silent, and for how long (s) that is.
+_SILENCE, _SILENCE_S = "-1015", 3.0
 #: Slack for clocks read in two processes and rounded to milliseconds.
 _SLACK_S = 0.002
 
@@ -130,7 +132,16 @@ def doubt_ends_with_proof(evidence: Evidence) -> Iterator[Violation]:
             continue
         what = f"{client_id} was in doubt ({post.get('fault') or post['http']}), without a proof"
         yield _at(4, post, what)
+    yield from _false_proofs(evidence)
     yield from _sent_again(evidence)
+
+
+def _false_proofs(evidence: Evidence) -> Iterator[Violation]:
+    """4: what was proved absent is not among what the venue had accepted until then."""
+    for order in evidence.lines("order"):
+        proof = evidence.documents.get(f"proofs/{order['client_id']}")
+        if proof and proof["verdict"] == "absent" and float(order["t"]) < wall(proof["at"]):
+            yield _at(4, order, f"{order['client_id']} was proved absent, and it was there")
 
 
 def _sent_again(evidence: Evidence) -> Iterator[Violation]:
@@ -195,6 +206,9 @@ def exits_pass(evidence: Evidence) -> Iterator[Violation]:
     """15: each close that was planned reached the venue, or there was nothing left to close."""
     reached = {digest_of(client_id_of(post)) for post in evidence.posts}
     reached |= {digest_of(str(line["client_id"])) for line in evidence.lines("order", "refused")}
+    told_to_wait = [
+        float(line["t"]) for line in evidence.lines("request") if int(line["http"]) in (418, 429)
+    ]
     codes: defaultdict[str, list[str]] = defaultdict(list)
     for result in evidence.results:
         codes[result.get("plan_id", "")].append(result.get("error_code", ""))
@@ -205,10 +219,13 @@ def exits_pass(evidence: Evidence) -> Iterator[Violation]:
         answers = codes.get(plan_id, [])
         if any(answer in _NOTHING_TO_DO for answer in answers):
             continue
+        at = wall(plan["produced_at"])
+        if _SILENCE in answers and any(0 <= at - t <= _SILENCE_S for t in told_to_wait):
+            # Nobody may call now; whoever wants the exit asks again.
+            continue
         said = ", ".join(filter(None, answers)) or "no answer"
-        mode = _mode_at(evidence, wall(plan["produced_at"]))
-        what = f"{plan_id} ({mode}) never reached the venue: {said}"
-        yield Violation(15, what, plan["symbol"], wall(plan["produced_at"]))
+        what = f"{plan_id} ({_mode_at(evidence, at)}) never reached the venue: {said}"
+        yield Violation(15, what, plan["symbol"], at)
 
 
 def _closes(evidence: Evidence) -> list[Fields]:

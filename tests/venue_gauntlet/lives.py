@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.venue_gauntlet.defects import DEFECTS
-
+import services.apply_layer.binance.wiring  # noqa: F401 - before the fork, not after each
 from services.apply_layer.__main__ import service
 from shared import log
 from shared.bus import StateLost, Superseded
@@ -27,6 +26,7 @@ from shared.daemon import EXIT_SETTINGS, EXIT_SUPERSEDED
 from shared.metrics import RunnerMetrics
 from shared.runner import Runner
 from shared.settings import SettingsError, load
+from tests.venue_gauntlet.defects import DEFECTS
 from tests.venue_gauntlet.steps import SteppedBus, step_requests
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -29,6 +29,10 @@ D = Decimal
 _AGAIN_S, _AGAIN_MOST_S = 0.25, 2.0
 #: When a wish that nobody has answered is asked again.
 _UNANSWERED_S = 5.0
+#: How often an entry that was refused for a passing reason is planned anew.
+_ENTRIES_MOST = 4
+#: Answers to an entry that it is no use to plan anew.
+_NO_ENTRY = {"position_exists", "closed_by_venue", "entry_in_flight"}
 #: Answers that say there is nothing left to wish for.
 _SETTLED = {"already_harvested", "no_such_position", "stop_not_tighter", "stop_cannot_move"}
 _SHARES = {"PARTIAL_25": D("0.25"), "PARTIAL_50": D("0.50"), "PARTIAL_75": D("0.75")}
@@ -69,11 +73,13 @@ class Producer:
     notes: Notes
     held: dict[str, Held] = field(default_factory=dict)
     wishes: list[Wish] = field(default_factory=list)
+    over: bool = False
     _plans: int = 0
     _ticks: int = 0
     _heard: str = "0"
     _last: dict[str, Message] = field(default_factory=dict)
-    _results: int = 0
+    _entries: dict[str, Act] = field(default_factory=dict)
+    _later: list[tuple[float, Act]] = field(default_factory=list)
 
     # -- doing --------------------------------------------------------------------------------
 
@@ -96,6 +102,7 @@ class Producer:
             "take_profit": targets[0], "take_profit_2": targets[1], "take_profit_3": targets[2],
             "lsf": D("0.2943"),
         }  # fmt: skip
+        self._entries[fields["plan_id"]] = act
         self._send(EntryPlan(**fields))
 
     def exit(self, act: Act) -> None:
@@ -183,9 +190,22 @@ class Producer:
             self._hear({name.decode(): value.decode() for name, value in fields.items()})
         for wish in list(self.wishes):
             self._press(wish)
+        due = [act for at, act in self._later if at <= time.monotonic()]
+        self._later = [(at, act) for at, act in self._later if act not in due]
+        for act in due:
+            self.enter(act)
+
+    def _entry_refused(self, plan_id: str, code: str) -> None:
+        """The strategy sees its chance still: it comes back with a new entry, a few times."""
+        act = self._entries.pop(plan_id, None)
+        if act is None or code in _NO_ENTRY or self.over:
+            return
+        tries = act.params.get("tries", 0) + 1
+        if tries < _ENTRIES_MOST:
+            again = replace(act, params=act.params | {"tries": tries})
+            self._later.append((time.monotonic() + _AGAIN_S * tries, again))
 
     def _hear(self, result: Fields) -> None:
-        self._results += 1
         symbol, position_id = result["symbol"], result.get("position_id", "")
         qty = number(result, "position_qty")
         if qty:
@@ -199,6 +219,8 @@ class Producer:
             )
         elif "error_code" not in result or result["error_code"] == "no_such_position":
             self.held.pop(symbol, None)
+        if "error_code" in result:
+            self._entry_refused(result.get("plan_id", ""), result["error_code"])
         for wish in [w for w in self.wishes if w.plan_id and w.plan_id == result.get("plan_id")]:
             self._answered(wish, result)
 

@@ -19,7 +19,7 @@ from redis import Redis
 
 from services.apply_layer.double import Double, DoubleConfig
 from shared.bus import load_library
-from shared.streams import APPLY_PLAN, APPLY_RESULT, MODE_KEY, position_key, state_key
+from shared.streams import APPLY_PLAN, APPLY_RESULT, MODE_KEY, VENUE_KEY, position_key, state_key
 from tests.venue_gauntlet.checker import check
 from tests.venue_gauntlet.draws import CALL_FAULTS, FAULT_RATE, MARKETS, WALLET, Draw, draw
 from tests.venue_gauntlet.evidence import Evidence, Terms, Violation, leg_of, number
@@ -134,8 +134,10 @@ class Run:
 
     def _until_seen(self, lives: Supervisor) -> None:
         deadline = time.monotonic() + _FIRST_LOOK_S
-        while time.monotonic() < deadline and not self._client.xlen(APPLY_RESULT.key):
+        while time.monotonic() < deadline:
             lives.watch(_TURN_S)
+            if self._client.hget(VENUE_KEY, "entries") == b"open":
+                return
 
     def _environment(self, venue: Double) -> dict[str, str]:
         keys = self._folder / "keys.toml"
@@ -161,6 +163,7 @@ class Run:
 
     def _quieten(self, venue: Double, lives: Supervisor, around: Producer) -> str:
         """Heal everything and wait until nothing is under way; returns what still was, if any."""
+        around.over = True
         venue.faults.clear()
         venue.faults.script("clock_skew", offset_ms=0)
         venue.faults.script("venue_up")

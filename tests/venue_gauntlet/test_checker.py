@@ -13,6 +13,7 @@ from .timeline import timeline
 
 ENTRY_ID = name_of("e", "plan.entry")
 EXIT_ID = name_of("x", "plan.P25")
+NEXT_ID = name_of("x", "plan.P50")
 
 
 def found(tale: Tale) -> set[int]:
@@ -60,25 +61,29 @@ def lost_sight_of_a_doubt(tale: Tale) -> None:
 
 def sent_again_at_once(tale: Tale) -> None:
     doubtful(tale)
-    tale.after(0.1).request(EXIT_ID)
+    tale.after(0.1).request(NEXT_ID)
 
 
 def sent_again_after_one_answer(tale: Tale) -> None:
     doubtful(tale)
-    tale.after(1.1).request(EXIT_ID, method="GET", http=400, code=-2013)
-    tale.request(EXIT_ID)
+    tale.after(1.1).request(NEXT_ID, method="GET", http=400, code=-2013)
+    tale.request(NEXT_ID)
 
 
 def sent_again_after_early_answers(tale: Tale) -> None:
     doubtful(tale)
     for _ in range(2):
-        tale.after(0.45).request(EXIT_ID, method="GET", http=400, code=-2013)
-    tale.request(EXIT_ID)
+        tale.after(0.45).request(NEXT_ID, method="GET", http=400, code=-2013)
+    tale.request(NEXT_ID)
+
+
+def proved_absent_and_there(tale: Tale) -> None:
+    tale.documents[f"proofs/{EXIT_ID}"] = {"verdict": "absent", "at": moment(tale.at)}
 
 
 def doubtful(tale: Tale) -> None:
-    tale.request(EXIT_ID, http=0, fault="timed_out_not_executed")
-    tale.documents[f"proofs/{EXIT_ID}"] = {"verdict": "absent", "at": moment(tale.at)}
+    tale.request(NEXT_ID, http=0, fault="timed_out_not_executed")
+    tale.documents[f"proofs/{NEXT_ID}"] = {"verdict": "absent", "at": moment(tale.at)}
 
 
 def record_is_off(tale: Tale) -> None:
@@ -194,7 +199,7 @@ SPOILT: tuple[tuple[int, Callable[[Tale], None]], ...] = (
     (1, executed_twice), (1, more_than_planned), (1, of_no_plan), (1, rung_too_large),
     (3, not_in_the_journal),
     (4, lost_sight_of_a_doubt), (4, sent_again_at_once), (4, sent_again_after_one_answer),
-    (4, sent_again_after_early_answers),
+    (4, sent_again_after_early_answers), (4, proved_absent_and_there),
     (5, record_is_off), (5, record_is_gone), (5, stream_is_off),
     (6, naked_too_long), (6, stop_too_small), (6, stop_on_the_wrong_side),
     (6, stop_that_triggered_in_vain), (6, stop_on_another_price),
@@ -225,10 +230,21 @@ def test_every_invariant_of_the_gauntlet_is_among_those_that_were_spoilt() -> No
 def test_an_order_is_sent_again_after_two_answers_that_are_late_and_far_apart_enough() -> None:
     tale = well()
     doubtful(tale)
-    tale.after(1.1).request(EXIT_ID, method="GET", http=400, code=-2013)
-    tale.after(0.6).request(EXIT_ID, method="GET", http=400, code=-2013)
-    tale.request(EXIT_ID)
+    tale.after(1.1).request(NEXT_ID, method="GET", http=400, code=-2013)
+    tale.after(0.6).request(NEXT_ID, method="GET", http=400, code=-2013)
+    tale.request(NEXT_ID)
     assert found(tale) == set()
+
+
+def test_an_exit_may_be_refused_while_the_venue_wants_silence_and_no_longer() -> None:
+    tale = well()
+    tale.request(EXIT_ID, method="GET", http=429, code=-1003)
+    tale.plan("plan.P50", "PARTIAL_50", "0.25")
+    tale.refused("plan.P50", "-1015")
+    assert found(tale) == set()
+    tale.after(3.1).plan("plan.P75", "PARTIAL_75", "0.25")
+    tale.refused("plan.P75", "-1015")
+    assert found(tale) == {15}
 
 
 def test_a_hand_that_opens_a_position_is_stated_by_its_adoption() -> None:
