@@ -228,8 +228,8 @@ def _fill_due(
                 events.append(ended)
             else:
                 account, filled = attempt
-                account, ended = _end_with_position(account, symbol, filled.at)
-                events += [filled, *ended]
+                account, over = _end_with_position(account, symbol, filled.at)
+                events += [filled, *over]
         return account, tuple(events)
 
     return step

@@ -15,6 +15,7 @@ from shared.cli.demo import demo
 from shared.cli.inspect import check, init, positions
 from shared.cli.schemas import schemas
 from shared.cli.up import up
+from shared.cli.venue import venue
 from shared.streams import DAEMONS
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command("check")(check)
 app.command("init")(init)
 app.command("schemas")(schemas)
 app.command("bench")(bench)
+app.command("venue")(venue)
 
 
 @app.command()

@@ -85,6 +85,8 @@ class Account(History):
 
         Raises ValueError for a price that is not positive and finite.
         """
+        if not price.is_finite() or price <= 0:
+            raise ValueError(f"the mark price of {symbol} must be positive and finite")
         with self.lock:
             self.ledger.write("mark", symbol=symbol, price=price)
             self.contract[symbol] = price if contract is None else contract
@@ -288,15 +290,10 @@ class Account(History):
             position = self.books.position(symbol)
             if position is None:
                 return False
+            side, qty = position.side.exit, abs(position.qty)
             self.place_order(
                 Wanted(
-                    client_id,
-                    symbol,
-                    position.side.exit,
-                    OrderType.MARKET,
-                    abs(position.qty),
-                    reduce_only=True,
-                    forced=True,
-                )  # fmt: skip
+                    client_id, symbol, side, OrderType.MARKET, qty, reduce_only=True, forced=True
+                )
             )
             return True

@@ -14,7 +14,7 @@ Kinds that strike a request, with their parameters:
     code                      code, http, retry_after_s, entries_only
     rate_limited_429          retry_after_s
     banned_418                retry_after_s
-    stale_read                a read answers as of before the last change
+    stale_read                a signed GET answers as of before the last change
     partial_fill_then_cancel  part: the share of a market order that is filled
 Kinds that strike the next trigger: stop_rejected_at_trigger, stop_stuck_triggering (symbol).
 Kinds that strike the next user event: stream_event_lost, stream_doubled, stream_reordered.
@@ -31,25 +31,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-READ_PATHS = frozenset(
-    f"/fapi/{path}"
-    for path in (
-        "v1/order",
-        "v1/openOrders",
-        "v1/openOrder",
-        "v1/allOrders",
-        "v1/algoOrder",
-        "v1/openAlgoOrders",
-        "v1/allAlgoOrders",
-        "v1/userTrades",
-        "v2/positionRisk",
-        "v3/positionRisk",
-        "v2/account",
-        "v3/account",
-        "v2/balance",
-        "v3/balance",
-    )  # fmt: skip
-)
 _ORDERS = ("/fapi/v1/order", "/fapi/v1/algoOrder")
 
 WRITE_KINDS = (
@@ -143,7 +124,7 @@ def fits_call(kind: str, method: str, path: str) -> bool:
     if kind in WRITE_KINDS:
         return method in ("POST", "DELETE", "PUT")
     if kind == "stale_read":
-        return method == "GET" and path in READ_PATHS
+        return method == "GET"
     if kind == "partial_fill_then_cancel":
         return (method, path) == ("POST", "/fapi/v1/order")
     return kind in ANY_KINDS

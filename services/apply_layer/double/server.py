@@ -10,6 +10,7 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
@@ -276,6 +277,10 @@ class Double:
         """The mark price."""
         return self.account.books.mark(symbol)
 
+    def tick_of(self, symbol: str) -> Decimal:
+        """The smallest step of a price."""
+        return self.account.policy.rules[symbol].tick_size
+
     def put_bar(self, symbol: str, bar: Bar) -> None:
         """A one-minute candle of the past, for the klines endpoints."""
         self._bars[symbol].put(bar)
@@ -337,11 +342,22 @@ class Double:
             for algo in list(self.account.books.algos_named(client_id)):
                 self.account.forget_algo(algo)
 
+    def forget_trades(self, symbol: str) -> None:
+        """The venue's history of a symbol does not reach back to before now."""
+        with self.account.lock:
+            books = self.account.books
+            kept = tuple(trade for trade in books.trades if trade.symbol != symbol)
+            self.account.books = self.account.before = replace(books, trades=kept)
+
     # -- what is so ---------------------------------------------------------------------------
 
     def position(self, symbol: str) -> Decimal:
         """What is held: positive LONG, negative SHORT."""
         return self.account.books.signed_qty(symbol)
+
+    def leverage_of(self, symbol: str) -> int:
+        """The leverage that the symbol is set to."""
+        return self.account.leverage(symbol)
 
     def open_orders(self) -> list[dict[str, Any]]:
         """The plain book, as the venue tells it."""
