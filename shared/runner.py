@@ -205,9 +205,9 @@ class Runner(Generic[S, P]):
         self._cycle_at = time.monotonic() + self._cycle_s
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
-        received_at = self._now()
         for fact in outside.cycle():
-            self._decide(fact, received_at)
+            # A venue takes its time: what it tells is as old as its answer, not as the first one.
+            self._decide(fact, self._now())
             self._settle()
         self._commit()
 

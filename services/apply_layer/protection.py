@@ -21,7 +21,7 @@ from services.apply_layer.exchange import (
     VenueSnapshot,
 )
 from services.apply_layer.facts import on_accepted, withdraw
-from services.apply_layer.journal import RESTING_ID, Leg, may_protect_again
+from services.apply_layer.journal import RESTING_ID, Leg, Sent, may_protect_again
 from services.apply_layer.outcomes import send_or_refuse
 from services.apply_layer.plans import flatten, send_stop
 from services.apply_layer.positions import ZERO, Position, exposed, protected
@@ -180,7 +180,7 @@ def _ask_after_what_is_gone(turn: Turn, snapshot: VenueSnapshot) -> None:
     standing = {order.client_order_id for order in snapshot.open_orders}
     for sent in turn.state.orders.values():
         gone = sent.accepted and sent.request.client_order_id not in standing
-        if gone and snapshot.covers(sent.request.symbol):
+        if gone and snapshot.covers(sent.request.symbol) and not _after(sent, snapshot):
             ask(turn, sent)
 
 
@@ -191,7 +191,7 @@ def _protect(turn: Turn, position: Position, looked: Looked) -> None:
     """
     live = {order.client_order_id for order in live_stops(position, looked.snapshot)}
     waiting = [sent for sent in turn.orders_of(position.symbol, Leg.STOP) if not sent.accepted]
-    if position.stop_order in live:
+    if position.stop_order in live or _is_newer(turn, position, looked.snapshot):
         return
     if position.stop_order is None and not waiting and _rely_on(turn, position, looked.snapshot):
         return
@@ -204,6 +204,17 @@ def _protect(turn: Turn, position: Position, looked: Looked) -> None:
     elif not waiting or may_protect_again(waiting):
         turn.note("stop_missing", "error", symbol=position.symbol, position_id=position.position_id)
         send_stop(turn, naked, naked.wanted_stop)
+
+
+def _is_newer(turn: Turn, position: Position, snapshot: VenueSnapshot) -> bool:
+    """Whether the position's stop was placed after this view was read."""
+    sent = turn.state.orders.get(position.stop_order or "")
+    return sent is not None and _after(sent, snapshot)
+
+
+def _after(sent: Sent, snapshot: VenueSnapshot) -> bool:
+    sent_at = sent.request.sent_at
+    return not snapshot.conclusive and sent_at is not None and sent_at >= snapshot.at
 
 
 def _rely_on(turn: Turn, position: Position, snapshot: VenueSnapshot) -> bool:
@@ -241,5 +252,6 @@ def _tidy(turn: Turn, snapshot: VenueSnapshot) -> None:
             and order.reduce_only
             and position.stop_order is not None
             and order.client_order_id != position.stop_order
+            and not _is_newer(turn, position, snapshot)
         ):
             turn.outputs.append(CancelOrder(order.client_order_id, order.symbol, snapshot.at))

@@ -96,11 +96,8 @@ class Desk:
 
     def ready(self) -> Desk:
         """Reconciled, with the user stream up: entries are taken."""
-        self.until(lambda: self.record(VENUE_KEY).get("entries") == "open" or self._free())
+        self.until(lambda: not self.outside.barred and not self.state.barriers)
         return self
-
-    def _free(self) -> bool:
-        return bool(self.state.rules) and not self.state.barriers and not self.outside.barred
 
     # -- what a test does ---------------------------------------------------------------------
 

@@ -346,8 +346,14 @@ def test_1021_a_drift_of_more_than_500_ms_stops_entries_and_no_exits(desk: Desk)
     ids=["429", "1015"],
 )
 def test_429_1003_1015_nothing_is_called_before_the_time_and_the_exit_then_goes(
-    desk: Desk, fault: dict[str, Any]
+    tmp_path: Path, fault: dict[str, Any]
 ) -> None:
+    with desk_at(tmp_path, {"reconcile_every_s": "0.2"}) as desk:
+        desk.ready()
+        _slowed_down(desk, fault)
+
+
+def _slowed_down(desk: Desk, fault: dict[str, Any]) -> None:
     desk.enter()
     desk.until(desk.holds)
     script(desk, ORDER, fault)
@@ -362,7 +368,13 @@ def test_429_1003_1015_nothing_is_called_before_the_time_and_the_exit_then_goes(
     desk.until(desk.flat)
 
 
-def test_418_no_call_is_made_until_it_expires(desk: Desk) -> None:
+def test_418_no_call_is_made_until_it_expires(tmp_path: Path) -> None:
+    with desk_at(tmp_path, {"reconcile_every_s": "0.2"}) as desk:
+        desk.ready()
+        _banned(desk)
+
+
+def _banned(desk: Desk) -> None:
     script(desk, ORDER, {"kind": "banned_418", "retry_after_s": 2})
     desk.enter()
     banned_at = desk.lines("request")[-1]["t"]

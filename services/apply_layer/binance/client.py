@@ -5,6 +5,7 @@ Numbers go out as text and come back as text: no price or quantity passes throug
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -106,6 +107,8 @@ class Client:
                 "options": {"recvWindow": recv_window_ms, "maxRetriesOnFailure": 0},
             }
         )
+        # At debug level ccxt writes down the headers of a request, and with them the key.
+        self._ccxt.logger.setLevel(logging.INFO)
         if demo:
             self._ccxt.enable_demo_trading(True)  # noqa: FBT003 - ccxt's own signature
         if urls is not None:

@@ -35,6 +35,7 @@ class UserStream:
         self._rung: set[str] = set()
         self._listen_key = ""
         self._kept_at = 0.0
+        self._started = False
         self.missed = True
         self._socket = Socket(
             "user_stream",
@@ -52,8 +53,10 @@ class UserStream:
         return bool(self._socket.up)
 
     def start(self) -> None:
-        """Connect, in a thread of its own."""
-        self._socket.start()
+        """Connect, in a thread of its own; once, however often it is asked for."""
+        if not self._started:
+            self._started = True
+            self._socket.start()
 
     def stop(self) -> None:
         """Disconnect."""

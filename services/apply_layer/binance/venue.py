@@ -89,8 +89,9 @@ class BinanceVenue:
         return ()
 
     def urgent(self) -> bool:
-        """Whether the venue rang."""
-        return self._seen and self._stream.rang()
+        """Whether the venue rang, or was cut off and nobody was told."""
+        cut = self._stream.missed and "user_stream_down" not in (self._told or {})
+        return self._seen and (cut or self._stream.rang())
 
     def close(self) -> None:
         """Let go of the user stream."""
@@ -98,8 +99,8 @@ class BinanceVenue:
 
     @property
     def barred(self) -> bool:
-        """Whether no entry may be made now, as far as was told."""
-        return bool(self._told)
+        """Whether no entry may be made now, as far as was told; so it is until a look told else."""
+        return self._told is None or bool(self._told)
 
     def perform(self, request: object) -> Iterator[object]:
         """Place, cancel, ask or look."""

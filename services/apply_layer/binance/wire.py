@@ -163,6 +163,6 @@ def fill_of(trade: Mapping[str, Any], order: OrderFacts, quote: str = "USDT") ->
         fee=number(trade["commission"]) if in_quote else ZERO,
         realized_pnl=number(trade["realizedPnl"]),
         reduce_only=order.reduce_only,
-        done=False,
+        done=order.status == "FILLED" and number(trade["qty"]) == order.executed_qty,
         at=moment(trade["time"]),
     )
