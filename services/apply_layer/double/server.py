@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from decimal import Decimal
 from ipaddress import ip_address
@@ -236,17 +236,29 @@ class Double:
         """
         self._ledger.write("down")
         self._desk.down = how
-        self._soon(self._streams.drop)
-        if how == "refuse":
-            self._soon(self._hang_up)
+        self._in_loop(self._go_away(refuse=how == "refuse"))
 
     def up(self) -> None:
         """The venue is back."""
-        assert self._loop is not None
+        self._in_loop(self._come_back())
+
+    async def _go_away(self, *, refuse: bool) -> None:
+        self._streams.drop()
+        if refuse:
+            self._hang_up()
+
+    async def _come_back(self) -> None:
         if self._server is None:
-            asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(_START_S)
+            await self._listen()
         self._desk.down = ""
         self._ledger.write("up")
+
+    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have it done in the server's loop, and wait for that unless this is the loop itself."""
+        assert self._loop is not None
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        if threading.current_thread() is not self._thread:
+            future.result(_START_S)
 
     # -- the market and the hand --------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""The double of the venue, asked by real clients."""
