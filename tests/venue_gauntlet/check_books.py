@@ -74,8 +74,9 @@ def each_trade_is_told_once(evidence: Evidence) -> Iterator[Violation]:
     """9: each trade is one result with the trade's own figures, and no result is without one.
 
     What somebody else opened (or turned round) from outside is stated when it is adopted, so that
-    such a trade may go without a result.
+    such a trade may go without a result; and so may what he does with it before it was seen.
     """
+    outside: set[str] = set()
     told = Counter(result["result_id"] for result in evidence.results)
     results = {result["result_id"]: result for result in evidence.results}
     known = set()
@@ -85,9 +86,12 @@ def each_trade_is_told_once(evidence: Evidence) -> Iterator[Violation]:
         count = told[name]
         if count > 1:
             yield _at(9, trade, f"trade {trade['trade_id']} was told {count} times")
-        elif count == 0 and not _from_outside(trade):
+        elif count == 0 and _from_outside(trade, outside):
+            outside.add(str(trade["symbol"]))
+        elif count == 0:
             yield _at(9, trade, f"trade {trade['trade_id']} ({trade['client_id']}) was not told")
-        elif count == 1:
+        else:
+            outside.discard(str(trade["symbol"]))
             yield from _same_figures(trade, results[name])
     for name, result in results.items():
         if name.startswith(_FILL) and name not in known:
@@ -95,11 +99,12 @@ def each_trade_is_told_once(evidence: Evidence) -> Iterator[Violation]:
     yield from _sums(evidence)
 
 
-def _from_outside(trade: Line) -> bool:
+def _from_outside(trade: Line, outside: set[str]) -> bool:
+    """Whether others trade on their own; of the symbols `outside` nothing was told yet."""
     after = number(trade, "position")
     before = after - signed_qty(trade)
     opens = before == 0 or before * after < 0
-    return opens and leg_of(str(trade["client_id"])) is None
+    return leg_of(str(trade["client_id"])) is None and (opens or trade["symbol"] in outside)
 
 
 def _same_figures(trade: Line, result: Fields) -> Iterator[Violation]:

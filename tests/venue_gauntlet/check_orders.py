@@ -28,6 +28,7 @@ from tests.venue_gauntlet.evidence import (
     signed_qty,
     wall,
 )
+from tests.venue_gauntlet.timeline import SILENCE_S
 
 #: The share of the initial quantity that may be gone once a rung was taken.
 SHARES = {
@@ -39,8 +40,8 @@ SHARES = {
 _NOTHING_TO_DO = {"no_such_position", "already_harvested", "exit_in_flight", "wrong_side"}
 #: Answers that know nothing of an order.
 _UNKNOWN_ORDER = -2013
-#: What apply_layer answers while the venue has told it to be silent, and for how long (s) that is.
-_SILENCE, _SILENCE_S = "-1015", 3.0
+#: What apply_layer answers while the venue has told it to be silent.
+_SILENCE = "-1015"
 #: Slack for clocks read in two processes and rounded to milliseconds.
 _SLACK_S = 0.002
 
@@ -209,22 +210,22 @@ def exits_pass(evidence: Evidence) -> Iterator[Violation]:
     told_to_wait = [
         float(line["t"]) for line in evidence.lines("request") if int(line["http"]) in (418, 429)
     ]
-    codes: defaultdict[str, list[str]] = defaultdict(list)
+    answers: defaultdict[str, list[Fields]] = defaultdict(list)
     for result in evidence.results:
-        codes[result.get("plan_id", "")].append(result.get("error_code", ""))
+        answers[result.get("plan_id", "")].append(result)
     for plan in _closes(evidence):
-        plan_id = plan["plan_id"]
-        if plan_digest(plan_id) in reached:
+        if plan_digest(plan["plan_id"]) in reached:
             continue
-        answers = codes.get(plan_id, [])
-        if any(answer in _NOTHING_TO_DO for answer in answers):
+        codes = [answer.get("error_code", "") for answer in answers[plan["plan_id"]]]
+        if any(code in _NOTHING_TO_DO for code in codes):
             continue
-        at = wall(plan["produced_at"])
-        if _SILENCE in answers and any(0 <= at - t <= _SILENCE_S for t in told_to_wait):
+        told = [wall(a["produced_at"]) for a in answers[plan["plan_id"]]]
+        if _SILENCE in codes and any(0 <= t - w <= SILENCE_S for t in told for w in told_to_wait):
             # Nobody may call now; whoever wants the exit asks again.
             continue
-        said = ", ".join(filter(None, answers)) or "no answer"
-        what = f"{plan_id} ({_mode_at(evidence, at)}) never reached the venue: {said}"
+        at = wall(plan["produced_at"])
+        said = ", ".join(filter(None, codes)) or "no answer"
+        what = f"{plan['plan_id']} ({_mode_at(evidence, at)}) never reached the venue: {said}"
         yield Violation(15, what, plan["symbol"], at)
 
 

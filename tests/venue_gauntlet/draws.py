@@ -38,6 +38,26 @@ STREAM_FAULTS = (
     "stream_dropped", "stream_event_lost", "stream_doubled", "stream_reordered",
     "listen_key_expired",
 )  # fmt: skip
+#: Faults for an order under way, in addition to those that are drawn for every call alike: orders
+#: are few among all calls, and they are what matters.
+ORDER_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("executed_then_timed_out", {"how": "silence"}),
+    ("executed_then_timed_out", {"how": "close"}),
+    ("timed_out_not_executed", {"how": "silence"}),
+    ("timed_out_not_executed", {"how": "close"}),
+    ("late_accept", {"how": "503", "delay_s": 0.4}),
+    ("late_accept", {"how": "close", "delay_s": 0.7}),
+    ("order_in_doubt", {"code": -1006, "executed": True}),
+    ("order_in_doubt", {"code": -1007, "executed": False}),
+    ("http_503_unknown", {"executed": True}),
+    ("http_503_unknown", {"executed": False}),
+    ("http_503_service_unavailable", {}),
+    ("code", {"code": -2022}),
+    ("code", {"code": -4131}),
+    ("code", {"code": -1008}),
+    ("code", {"code": -1021}),
+    ("partial_fill_then_cancel", {"part": D("0.4")}),
+)
 TRIGGER_FAULTS = ("stop_rejected_at_trigger", "stop_stuck_triggering")
 
 
@@ -76,7 +96,7 @@ def draw(seed: int) -> Draw:
     """The run of a seed."""
     chance = _chance(seed, "run")
     symbols = tuple(sorted(chance.sample(sorted(MARKETS), chance.choice((2, 2, 3, 4)))))
-    until = chance.uniform(4.0, 6.0)
+    until = chance.uniform(5.0, 8.0)
     acts: list[Act] = []
     for symbol in symbols:
         acts += _story(_chance(seed, symbol), symbol, until)
@@ -97,18 +117,18 @@ def _story(chance: random.Random, symbol: str, until: float) -> Iterator[Act]:
         yield Act(at, "enter", symbol, {"side": side})
         if chance.random() < 0.2:
             yield Act(at + chance.uniform(0, 0.5), "again", symbol)
-        at += chance.uniform(0.5, 1.0)
+        at += chance.uniform(0.4, 0.8)
         for action in ("PARTIAL_25", "PARTIAL_50", "PARTIAL_75"):
             if chance.random() < 0.6:
                 yield Act(at, "exit", symbol, {"action": action})
-                at += chance.uniform(0.1, 0.6)
+                at += chance.uniform(0.05, 0.4)
             if chance.random() < 0.4:
                 yield Act(at, "move_stop", symbol, {"part": chance.choice(("0.3", "0.5", "0.7"))})
-                at += chance.uniform(0.1, 0.5)
+                at += chance.uniform(0.05, 0.3)
             if chance.random() < 0.2:
                 yield Act(at, "again", symbol)
         yield _end(chance, symbol, at)
-        at += chance.uniform(0.6, 1.5)
+        at += chance.uniform(0.4, 1.0)
     for tick in range(int(until / 0.25)):
         yield Act(tick * 0.25, "drift", symbol, {"by": str(round(chance.uniform(-1, 1), 3))})
 
@@ -136,6 +156,13 @@ def _disturbances(chance: random.Random, symbols: tuple[str, ...], until: float)
         at = chance.uniform(0.5, until - 1.0)
         yield Act(at, "mode", params={"mode": "EXITS_ONLY"})
         yield Act(at + chance.uniform(0.5, 1.5), "mode", params={"mode": "RUN"})
+    for _ in range(chance.choice((0, 1, 2, 3))):
+        kind, params = chance.choice(ORDER_FAULTS)
+        path = "/fapi/v1/order"
+        if kind != "partial_fill_then_cancel" and chance.random() < 0.4:
+            path = "/fapi/v1/algoOrder"
+        about = {"fault": kind, "path": path, "params": params}
+        yield Act(chance.uniform(0.0, until), "order_fault", params=about)
     for _ in range(chance.choice((0, 1, 2))):
         kind = chance.choice(STREAM_FAULTS)
         yield Act(chance.uniform(0.3, until), "stream", params={"fault": kind})

@@ -26,8 +26,8 @@ ENTRY, EXIT, STOP, TARGET, FLATTEN = "e", "x", "s", "t", "f"
 REDUCING = (EXIT, STOP, TARGET, FLATTEN)
 FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 ORDER_PATHS = ("/fapi/v1/order", "/fapi/v1/algoOrder")
-#: Codes that leave it open whether an order was executed.
-DOUBTFUL_CODES = (-1006, -1007)
+#: Codes that leave it open whether an order was executed; any other code says that it was not.
+DOUBTFUL_CODES = (-1001, -1006, -1007)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def is_true(value: object) -> bool:
 def is_doubtful(request: Line) -> bool:
     """Whether the answer to this request left it open if anything was executed."""
     http, code = int(request["http"] or 0), int(request["code"] or 0)
-    return http in (0, 408) or http >= 500 or code in DOUBTFUL_CODES
+    return code in DOUBTFUL_CODES or (not code and (http in (0, 408) or http >= 500))
 
 
 def wall(text: str) -> float:

@@ -163,6 +163,11 @@ class Producer:
         """The user stream fails in some way."""
         self.venue.faults.script(act.params["fault"])
 
+    def order_fault(self, act: Act) -> None:
+        """The next order, of one book, meets a fault."""
+        path, params = act.params["path"], act.params["params"]
+        self.venue.faults.script(act.params["fault"], "POST", path, **params)
+
     def skew(self, act: Act) -> None:
         """The venue's clock differs from ours."""
         self.venue.faults.script("clock_skew", offset_ms=act.params["ms"])
@@ -335,6 +340,7 @@ _ACTS: dict[str, Callable[[Producer, Act], None]] = {
     "adl": Producer.forced,
     "stay": lambda _producer, _act: None,
     "stream": Producer.stream,
+    "order_fault": Producer.order_fault,
     "skew": Producer.skew,
     "down": Producer.down,
     "up": Producer.up,

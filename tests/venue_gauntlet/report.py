@@ -14,6 +14,8 @@ from rich.table import Table
 from tests.venue_gauntlet.checker import INVARIANTS
 from tests.venue_gauntlet.run import Outcome
 
+_NAKED = ("spans", "max_s", "p99_s")
+
 
 @dataclass
 class Report:
@@ -28,7 +30,7 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     strikes: Counter[str] = field(default_factory=Counter)
     violations: Counter[int] = field(default_factory=Counter)
-    naked: list[float] = field(default_factory=list)
+    naked: list[tuple[float, bool]] = field(default_factory=list)
     failed: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -45,16 +47,16 @@ class Report:
         if outcome.violations:
             self.failed.append(outcome)
 
-    @property
-    def naked_max_s(self) -> float:
-        """The longest that any position stood without a stop, in seconds."""
-        return max(self.naked, default=0.0)
+    def naked_s(self, *, calm: bool) -> tuple[int, float, float]:
+        """How many spans without a stop there were, the longest, and what 99 of 100 stay below.
 
-    @property
-    def naked_p99_s(self) -> float:
-        """What 99 of 100 such spans stay below, in seconds."""
-        ordered = sorted(self.naked)
-        return ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] if ordered else 0.0
+        In seconds; `calm` counts those alone during which every call to the venue succeeded.
+        """
+        lengths = sorted(s for s, disturbed in self.naked if not (calm and disturbed))
+        if not lengths:
+            return 0, 0.0, 0.0
+        count = len(lengths)
+        return count, lengths[-1], lengths[min(count - 1, count * 99 // 100)]
 
     @property
     def kills(self) -> int:
@@ -74,8 +76,8 @@ class Report:
             "strikes": dict(sorted(self.strikes.items())),
             "kills": self.kills,
             "violations": {str(n): self.violations[n] for n in (*INVARIANTS, 16)},
-            "naked_max_s": self.naked_max_s,
-            "naked_p99_s": self.naked_p99_s,
+            "naked": dict(zip(_NAKED, self.naked_s(calm=False), strict=True)),
+            "naked_calm": dict(zip(_NAKED, self.naked_s(calm=True), strict=True)),
             "failed": [outcome.seed for outcome in self.failed],
         }
 
@@ -110,10 +112,9 @@ def show(console: Console, report: Report, caught: Iterable[tuple[str, str]] = (
         "violations",
         " ".join(f"{n}:{report.violations[n]}" for n in (*INVARIANTS, 16)),
     )
-    table.add_row(
-        "naked seconds", f"max {report.naked_max_s:.2f}, p99 {report.naked_p99_s:.2f}"
-        f" of {len(report.naked)} spans"
-    )  # fmt: skip
+    for title, calm in (("naked", False), ("naked, no call failing", True)):
+        count, most, p99 = report.naked_s(calm=calm)
+        table.add_row(title, f"max {most:.2f} s, p99 {p99:.2f} s, of {count} spans")
     for name, by in caught:
         table.add_row(name, by)
     console.print(table)

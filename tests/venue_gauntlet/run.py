@@ -26,7 +26,7 @@ from tests.venue_gauntlet.evidence import Evidence, Terms, Violation, leg_of, nu
 from tests.venue_gauntlet.lives import Notes, Order
 from tests.venue_gauntlet.producer import Producer
 from tests.venue_gauntlet.supervisor import Supervisor
-from tests.venue_gauntlet.timeline import timeline
+from tests.venue_gauntlet.timeline import disturbed, timeline, troubles
 from tests.venue_gauntlet.zygote import Zygote
 
 #: The waits of the UNKNOWN protocol, shortened; the limits that are judged are not.
@@ -42,7 +42,8 @@ KEY, SECRET = "gauntlet-key", "gauntlet-secret"
 
 @dataclass
 class Outcome:
-    """What a run came to, in plain values. `naked` are the lengths of all spans, in seconds."""
+    """What a run came to, in plain values. `naked` has each span in seconds, and
+    whether calls failed meanwhile."""
 
     seed: int
     seconds: float
@@ -53,7 +54,7 @@ class Outcome:
     lives: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     strikes: dict[str, int] = field(default_factory=dict)
-    naked: list[float] = field(default_factory=list)
+    naked: list[tuple[float, bool]] = field(default_factory=list)
     folder: str = ""
 
     def to_json(self) -> str:
@@ -255,6 +256,7 @@ class Run:
             what = f"not quiet {QUIET_WITHIN_S:.0f} s after the last fault: {unquiet}"
             violations.append(Violation(16, what, "apply_layer", evidence.terms.ended_at))
         naked, _ = timeline(evidence)
+        troubled = troubles(evidence)
         faults = Counter(str(line["fault"]) for line in evidence.lines("fault"))
         strikes = Counter(f"{n['how']} {n['step']}" for n in evidence.noted("struck"))
         return Outcome(
@@ -267,7 +269,7 @@ class Run:
             lives=sum(1 for _ in evidence.noted("acquired")),
             faults=dict(faults),
             strikes=dict(strikes),
-            naked=[round(span.seconds, 3) for span in naked],
+            naked=[(round(span.seconds, 3), disturbed(span, troubled)) for span in naked],
             folder=str(self._folder),
         )
 

@@ -242,7 +242,8 @@ def test_an_exit_may_be_refused_while_the_venue_wants_silence_and_no_longer() ->
     tale.plan("plan.P50", "PARTIAL_50", "0.25")
     tale.refused("plan.P50", "-1015")
     assert found(tale) == set()
-    tale.after(3.1).plan("plan.P75", "PARTIAL_75", "0.25")
+    tale.after(3.1)
+    tale.plan("plan.P75", "PARTIAL_75", "0.25")
     tale.refused("plan.P75", "-1015")
     assert found(tale) == {15}
 
@@ -256,6 +257,22 @@ def test_a_hand_that_opens_a_position_is_stated_by_its_adoption() -> None:
     adopted = f"adopted.{tale.results[-1]['position_id']}"
     tale.stop(plan_id=adopted)
     assert check(tale.after(5).evidence()) == []
+
+
+def test_what_a_hand_opens_and_closes_before_it_was_seen_is_nobody_elses() -> None:
+    tale = Tale()
+    tale.trade(tale.order("web-1", "BUY", "1", reduce_only=False), "1")
+    tale.after(0.1)
+    tale.trade(tale.order("web-2", "SELL", "1"), "1")
+    tale.results.clear()
+    assert check(tale.evidence()) == []
+
+
+def test_what_a_hand_takes_from_a_position_that_was_told_of_has_to_be_told() -> None:
+    tale = well()
+    tale.trade(tale.order("web-2", "SELL", "0.1"), "0.1")
+    del tale.results[-1]
+    assert 9 in found(tale)
 
 
 def test_while_the_venue_is_down_nobody_can_place_a_stop_and_ten_seconds_later_one_must_stand() -> (

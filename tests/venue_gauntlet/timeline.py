@@ -14,6 +14,8 @@ from tests.venue_gauntlet.evidence import ZERO, Evidence, Line, is_true, leg_of,
 NAKED_LIMIT_S = 2.0
 AFTER_OUTAGE_S = 10.0
 FLAT_LIMIT_S = 10.0
+#: For how long the venue may want to hear nothing after 429 or 418, at most.
+SILENCE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,9 @@ def _rest(state: _Symbol, line: Line) -> None:
 def troubles(evidence: Evidence) -> list[tuple[float, float]]:
     """When the venue could not be used: spells of it being down, and calls that it let fail.
 
-    A call that got no answer lasts as long as the client waits for one. Stale answers and lost
-    events are no such trouble: the venue was there.
+    A call that got no answer lasts as long as the client waits for one, and one that was answered
+    by a wish for silence as long as that. Stale answers and lost events are no such trouble: the
+    venue was there.
     """
     found: list[tuple[float, float]] = []
     down_since: float | None = None
@@ -147,16 +150,24 @@ def troubles(evidence: Evidence) -> list[tuple[float, float]]:
             if down_since is not None:
                 found.append((down_since, at))
             down_since = None
-        elif line.get("fault") and (http := int(line["http"] or 0)) in {0, *range(400, 600)}:
-            found.append((at, at + (0.0 if http else evidence.terms.timeout_s)))
+        elif (lasted_s := _lasted_s(line, evidence.terms.timeout_s)) is not None:
+            found.append((at, at + lasted_s))
     if down_since is not None:
         found.append((down_since, evidence.terms.ended_at))
     return sorted(found)
 
 
-def deadline_of(
-    span: Span, limit_s: float, after_s: float, troubled: list[tuple[float, float]]
-) -> float:
+def _lasted_s(request: Line, timeout_s: float) -> float | None:
+    """For how long a call could not be made because of this answer; None where all is well."""
+    http = int(request["http"] or 0)
+    if http in (418, 429):
+        return SILENCE_S
+    if not http:
+        return timeout_s
+    return 0.0 if http >= 500 or http == 408 or (request.get("fault") and http >= 400) else None
+
+
+def deadline_of(span: Span, limit_s: float, troubled: list[tuple[float, float]]) -> float:
     """Until when a span may last: its limit, or later if the venue could not be used meanwhile.
 
     Trouble that comes when it is too late already is no excuse.
@@ -164,7 +175,7 @@ def deadline_of(
     deadline = span.start + limit_s
     for start, end in troubled:
         if end >= span.start and start <= deadline:
-            deadline = max(deadline, end + after_s)
+            deadline = max(deadline, end + AFTER_OUTAGE_S)
     return deadline
 
 
@@ -172,6 +183,11 @@ def overdue(spans: list[Span], evidence: Evidence, limit_s: float) -> Iterator[t
     """The spans that lasted too long, each with its deadline."""
     troubled = troubles(evidence)
     for span in spans:
-        deadline = deadline_of(span, limit_s, AFTER_OUTAGE_S, troubled)
+        deadline = deadline_of(span, limit_s, troubled)
         if span.end > deadline:
             yield span, deadline
+
+
+def disturbed(span: Span, troubled: list[tuple[float, float]]) -> bool:
+    """Whether calls to the venue failed while a span lasted."""
+    return any(end >= span.start and start <= span.end for start, end in troubled)
