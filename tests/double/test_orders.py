@@ -210,7 +210,7 @@ def test_a_position_tells_when_a_trade_last_changed_it(raw: Raw) -> None:
     raw.venue.mark(BTC, D(65_100))
     (later,) = raw.signed("GET", "/fapi/v3/positionRisk", symbol=BTC).json
     assert told["updateTime"] == later["updateTime"] == trade["time"]
-    assert (later["positionAmt"], D(later["unRealizedProfit"])) == ("0.1", 10)
+    assert (later["positionAmt"], D(later["unRealizedProfit"])) == ("0.1", D(10))
     assert len(raw.signed("GET", "/fapi/v2/positionRisk").json) == 2
 
 

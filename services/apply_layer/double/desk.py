@@ -67,7 +67,11 @@ class Desk:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one call."""
         query = request.query_string
-        body = (await request.read()).decode("utf-8", "replace")
+        try:
+            body = (await request.read()).decode("utf-8", "replace")
+        except (OSError, web.RequestPayloadError):
+            # The client is gone before it has said what it wants.
+            return web.Response()
         asked = dict(parse_qsl("&".join(part for part in (query, body) if part), True))  # noqa: FBT003
         call = f"{request.method} {request.path}"
         line: dict[str, Any] = {

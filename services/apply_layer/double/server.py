@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import uuid
 from collections.abc import Coroutine, Iterable
-from dataclasses import replace
 from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,17 +17,15 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from services.apply_layer.double.account import MARK_PRICE, Account, Wanted
+from services.apply_layer.double.account import Account
 from services.apply_layer.double.config import DoubleConfig
 from services.apply_layer.double.control import Control
 from services.apply_layer.double.desk import Desk
 from services.apply_layer.double.faults import Fault, Faults
+from services.apply_layer.double.hands import Hands
 from services.apply_layer.double.ledger import Ledger
-from services.apply_layer.double.market import Bar, Bars
-from services.apply_layer.double.order_reads import algo_json, order_json
+from services.apply_layer.double.market import Bars
 from services.apply_layer.double.streams import Streams
-from services.apply_layer.exchange import OrderType
-from shared.sides import Side
 
 _START_S, _STOP_S = 10.0, 10.0
 _PARTS = ("fapiPublic", "fapiPrivate")
@@ -46,7 +42,7 @@ def ccxt_urls(rest_url: str) -> dict[str, str]:
     return told | sapi | {"fapiData": f"{rest_url}/futures/data"}
 
 
-class Double:
+class Double(Hands):
     """A running double; made by `start`, ended by `stop` or the end of the `with` block."""
 
     def __init__(self, config: DoubleConfig, ledger: Path | None, port: int, host: str) -> None:
@@ -260,129 +256,13 @@ class Double:
         if threading.current_thread() is not self._thread:
             future.result(_START_S)
 
-    # -- the market and the hand --------------------------------------------------------------
+    def _marked(self, symbol: str, price: Decimal) -> None:
+        def tell() -> None:
+            self._bars[symbol].add(price, self.account.now_ms())
+            if not self._desk.down:
+                self._streams.tell_mark([symbol])
 
-    def mark(
-        self,
-        symbol: str,
-        price: Decimal,
-        funding_rate: Decimal | None = None,
-        contract: Decimal | None = None,
-    ) -> None:
-        """Move the mark; triggers, fills and liquidations have happened when this returns.
-
-        `contract` is the last price where it differs from the mark. `funding_rate` is per 8 h.
-        """
-        self.account.mark(symbol, price, funding_rate, contract)
-        self._soon(lambda: self._tell_mark(symbol, price))
-
-    def _tell_mark(self, symbol: str, price: Decimal) -> None:
-        self._bars[symbol].add(price, self.account.now_ms())
-        if not self._desk.down:
-            self._streams.tell_mark([symbol])
-
-    def contract(self, symbol: str, price: Decimal) -> None:
-        """Move the last price alone, until the mark moves."""
-        self.account.move_contract(symbol, price)
-
-    def mark_of(self, symbol: str) -> Decimal:
-        """The mark price."""
-        return self.account.books.mark(symbol)
-
-    def tick_of(self, symbol: str) -> Decimal:
-        """The smallest step of a price."""
-        return self.account.policy.rules[symbol].tick_size
-
-    def put_bar(self, symbol: str, bar: Bar) -> None:
-        """A one-minute candle of the past, for the klines endpoints."""
-        self._bars[symbol].put(bar)
-
-    def by_hand(
-        self,
-        symbol: str,
-        side: str,
-        qty: Decimal,
-        *,
-        reduce_only: bool = False,
-        client_id: str | None = None,
-    ) -> str:
-        """A market order as from the exchange's app. Returns its client id; raises Refused."""
-        name = client_id or f"web_{uuid.uuid4().hex[:20]}"
-        wanted = Wanted(name, symbol, Side(side), OrderType.MARKET, qty, reduce_only=reduce_only)
-        self.account.place_order(wanted)
-        return name
-
-    def stop_by_hand(
-        self,
-        symbol: str,
-        side: str,
-        trigger: Decimal,
-        qty: Decimal | None = None,
-        *,
-        book: str = "algo",
-        client_id: str | None = None,
-    ) -> str:
-        """A stop as from the app, in either book; without a quantity it closes the position."""
-        name = client_id or f"web_{uuid.uuid4().hex[:20]}"
-        wanted = Wanted(
-            name, symbol, Side(side), OrderType.STOP_MARKET, qty or Decimal(0),
-            reduce_only=True, close_position=qty is None, trigger=trigger, working_type=MARK_PRICE,
-        )  # fmt: skip
-        if book == "orders":
-            self.account.place_order(wanted)
-        else:
-            self.account.place_algo(wanted)
-        return name
-
-    def cancel_by_hand(self, client_id: str) -> bool:
-        """Withdraw an open order of either book; False when there is none of that client id."""
-        with self.account.lock:
-            books = self.account.books
-            for order in books.open_orders():
-                if order.client_id == client_id:
-                    self.account.cancel_order(order)
-                    return True
-            for algo in books.open_algos():
-                if algo.client_id == client_id and algo.status == "NEW":
-                    self.account.cancel_algo(algo)
-                    return True
-        return False
-
-    def forget_algo_order(self, client_id: str) -> None:
-        """The conditional book loses an order: no list has it and no query knows it."""
-        with self.account.lock:
-            for algo in list(self.account.books.algos_named(client_id)):
-                self.account.forget_algo(algo)
-
-    def forget_trades(self, symbol: str) -> None:
-        """The venue's history of a symbol does not reach back to before now."""
-        with self.account.lock:
-            books = self.account.books
-            kept = tuple(trade for trade in books.trades if trade.symbol != symbol)
-            self.account.books = self.account.before = replace(books, trades=kept)
-
-    # -- what is so ---------------------------------------------------------------------------
-
-    def position(self, symbol: str) -> Decimal:
-        """What is held: positive LONG, negative SHORT."""
-        return self.account.books.signed_qty(symbol)
-
-    def leverage_of(self, symbol: str) -> int:
-        """The leverage that the symbol is set to."""
-        return self.account.leverage(symbol)
-
-    def open_orders(self) -> list[dict[str, Any]]:
-        """The plain book, as the venue tells it."""
-        return [order_json(order) for order in self.account.books.open_orders()]
-
-    def open_algo_orders(self) -> list[dict[str, Any]]:
-        """The conditional book, as the venue tells it."""
-        return [algo_json(algo) for algo in self.account.books.open_algos()]
-
-    @property
-    def wallet(self) -> Decimal:
-        """The balance, without unrealised profit."""
-        return self.account.books.account.wallet.balance
+        self._soon(tell)
 
     @property
     def ledger(self) -> list[dict[str, Any]]:

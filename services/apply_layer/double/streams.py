@@ -35,7 +35,7 @@ class Listener:
     key: str = ""
     combined: bool = False
     silent: bool = False
-    queue: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
+    queue: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
 
     def cut(self) -> None:
         """End the connection as a broken network does."""
@@ -218,10 +218,13 @@ class Streams:
 
     @staticmethod
     async def _send(listener: Listener) -> None:
-        while (text := await listener.queue.get()) is not None:
-            if listener.socket.closed:
+        while not listener.socket.closed:
+            text = await listener.queue.get()
+            try:
+                await listener.socket.send_str(text)
+            except ConnectionError:
+                # Cut; the reader finds out as well.
                 return
-            await listener.socket.send_str(text)
 
     def _on_text(self, listener: Listener, text: str) -> None:
         try:
