@@ -14,6 +14,7 @@ from redis import Redis
 from services.apply_layer.double import Double, DoubleConfig
 from shared.bus import load_library
 from shared.cli.ring import Ring
+from shared.cli.story import reader
 from shared.server import LocalServer
 from shared.streams import APPLY_RESULT, TRADE_INTENT, VENUE_KEY, position_key
 
@@ -32,6 +33,9 @@ ws_url = "{ws}"
 [trading_bot]
 symbols = ["BTCUSDT"]
 min_confidence = "1"
+[intent_bridge]
+max_order_notional = "10000"
+max_exposure = "20000"
 [apply_layer]
 venue = "binance-usdm"
 symbols = ["BTCUSDT"]
@@ -58,7 +62,7 @@ class Stage:
             self.ring.watch()
             return condition()  # type: ignore[operator]
 
-        eventually(holds, what, within_s=40)
+        eventually(holds, f"{what}; logs in {self.logs}", within_s=40)
 
     def enter(self) -> None:
         """What a foreign producer sends: an entry of about 0.1 at the mark."""
@@ -73,7 +77,7 @@ class Stage:
 
     def record(self) -> dict[str, str]:
         flat = call(self.client, "HGETALL", position_key(BTC))
-        pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+        pairs = zip(flat[::2], flat[1::2], strict=True)
         return {name.decode(): value.decode() for name, value in pairs}
 
     def may_enter(self) -> bool:
@@ -118,7 +122,7 @@ def staged(folder: Path) -> Iterator[Stage]:
         LocalServer.start(folder / "redis", appendfsync="no") as server,
     ):
         config.write_text(SETTINGS.format(rest=venue.rest_url, ws=venue.ws_url, keys=keys))
-        with Redis.from_url(server.url, protocol=2) as client:
+        with reader(server.url) as client:
             load_library(client)
             ring = Ring(server.url, {"QUANTUM_CONFIG": str(config)}, logs)
             with ring:
