@@ -25,10 +25,17 @@ from tests.venue_gauntlet.evidence import (
     Evidence,
     Line,
     Violation,
+    client_id_of,
     leg_of,
     wall,
 )
-from tests.venue_gauntlet.timeline import FLAT_LIMIT_S, NAKED_LIMIT_S, overdue, timeline
+from tests.venue_gauntlet.timeline import (
+    FLAT_LIMIT_S,
+    NAKED_LIMIT_S,
+    bared,
+    overdue,
+    timeline,
+)
 
 #: How a life may end: killed or told to stop by the run, or outlived by its successor.
 _SUPERSEDED, _KILLED, _STOPPED = 75, -9, 0
@@ -37,13 +44,18 @@ _SUPERSEDED, _KILLED, _STOPPED = 75, -9, 0
 def never_naked(evidence: Evidence) -> Iterator[Violation]:
     """6: a position is without a full stop of the right side for at most 2 s.
 
-    Or until 10 s after calls to the venue have failed meanwhile.
+    Or until 10 s after calls to the venue have failed meanwhile. Its only stop is never withdrawn
+    by us, not even for a moment, and a stop triggers on the mark.
     """
     naked, _ = timeline(evidence)
     for span, deadline in overdue(naked, evidence, NAKED_LIMIT_S):
         allowed = deadline - span.start
         what = f"naked for {span.seconds:.2f} s of {allowed:.2f} allowed {span.what}".strip()
         yield Violation(6, what, span.symbol, span.start)
+    asked = {client_id_of(r) for r in evidence.lines("request") if r["method"] == "DELETE"}
+    for moment in bared(evidence):
+        if moment.what in asked:
+            yield Violation(6, f"{moment.what} was withdrawn", moment.symbol, moment.start)
     for order in evidence.lines("order"):
         ours = leg_of(str(order["client_id"])) == "s" and order["book"] == "algo"
         if ours and order.get("working_type") != "MARK_PRICE":

@@ -121,6 +121,13 @@ def stop_on_another_price(tale: Tale) -> None:
     tale.ledger[4]["working_type"] = "CONTRACT_PRICE"
 
 
+def only_stop_withdrawn(tale: Tale) -> None:
+    first = tale.ledger[4]
+    tale.request(first["client_id"], method="DELETE", book="algo")
+    tale.ended(first)
+    tale.stop(count=2)
+
+
 def stop_left_over(tale: Tale) -> None:
     tale.leave("plan.close", "FULL_CLOSE_PROPOSED", "0.75").after(10.1)
 
@@ -203,6 +210,7 @@ SPOILT: tuple[tuple[int, Callable[[Tale], None]], ...] = (
     (5, record_is_off), (5, record_is_gone), (5, stream_is_off),
     (6, naked_too_long), (6, stop_too_small), (6, stop_on_the_wrong_side),
     (6, stop_that_triggered_in_vain), (6, stop_on_another_price),
+    (6, only_stop_withdrawn),
     (7, stop_left_over),
     (8, exit_that_grows), (8, exit_that_flips), (8, exit_that_may_flip),
     (9, told_twice), (9, not_told), (9, told_without_its_fee), (9, fees_not_added_up),
@@ -283,6 +291,15 @@ def test_while_the_venue_is_down_nobody_can_place_a_stop_and_ten_seconds_later_o
     tale.after(30).line("up")
     assert found(tale.after(9.9)) == set()
     assert found(tale.after(0.2)) == {6}
+
+
+def test_a_stop_may_be_withdrawn_when_another_stands() -> None:
+    tale = well()
+    first = tale.ledger[4]
+    tale.stop(count=2)
+    tale.request(first["client_id"], method="DELETE", book="algo")
+    tale.ended(first)
+    assert found(tale) == set()
 
 
 def test_trouble_that_comes_too_late_is_no_excuse() -> None:

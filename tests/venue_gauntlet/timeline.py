@@ -61,19 +61,40 @@ class _Symbol:
     naked_since: float | None = None
     alone_since: float | None = None
 
+    @property
+    def covered(self) -> bool:
+        """Whether a stop would close all that is held."""
+        return any(stop.covers(self.position) for stop in self.stops.values())
+
 
 def timeline(evidence: Evidence) -> tuple[list[Span], list[Span]]:
     """Spans of nakedness, and spans in which an order of ours rested on nothing."""
+    naked, alone, _ = _read(evidence)
+    return naked, alone
+
+
+def bared(evidence: Evidence) -> list[Span]:
+    """The moments at which a stop of ours was withdrawn that was the only one to cover a position.
+
+    Each is a span without length; `what` is the stop's client id.
+    """
+    return _read(evidence)[2]
+
+
+def _read(evidence: Evidence) -> tuple[list[Span], list[Span], list[Span]]:
     naked: list[Span] = []
     alone: list[Span] = []
+    withdrawn: list[Span] = []
     symbols: dict[str, _Symbol] = {}
     for line in evidence.lines("order", "ended", "trade", "mark"):
         name, at = str(line["symbol"]), float(line["t"])
         state = symbols.setdefault(name, _Symbol())
+        was_covered = state.covered
         _apply(state, line)
-        bare = bool(state.position) and not any(
-            stop.covers(state.position) for stop in state.stops.values()
-        )
+        bare = bool(state.position) and not state.covered
+        ours = leg_of(str(line.get("client_id", ""))) is not None
+        if bare and was_covered and ours and line.get("status") == "CANCELED":
+            withdrawn.append(Span(name, at, at, str(line["client_id"])))
         state.naked_since = _edge(naked, name, state.naked_since, at, holds=bare)
         lonely = not state.position and bool(state.resting)
         state.alone_since = _edge(alone, name, state.alone_since, at, holds=lonely)
@@ -82,7 +103,7 @@ def timeline(evidence: Evidence) -> tuple[list[Span], list[Span]]:
             if since is not None:
                 end = max(evidence.terms.ended_at, since)
                 spans.append(Span(name, since, end, "to the end of the run"))
-    return naked, alone
+    return naked, alone, withdrawn
 
 
 def _edge(
