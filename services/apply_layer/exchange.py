@@ -1,17 +1,19 @@
 """What apply_layer asks of a venue and what it hears back: plain values, the same for every venue.
 
+A venue is whatever stands behind the runner's `Outside` and turns these requests into these facts:
+`outside.PaperVenue` and `binance.venue.BinanceVenue`.
+
 Requests are imperatives (`PlaceOrder`), events are facts in the past tense (`OrderFilled`).
 Error codes are the numeric codes of Binance USD-M futures, which the paper venue speaks as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
 
 from shared.sides import PositionSide, Side
 
@@ -274,19 +276,3 @@ class VenueSnapshot:
     def covers(self, symbol: str) -> bool:
         """Whether this view says anything about a symbol."""
         return self.symbols is None or symbol in self.symbols
-
-
-class Exchange(Protocol):
-    """A venue. Every call returns the facts that it caused, in order."""
-
-    def place(self, order: PlaceOrder) -> Sequence[VenueEvent]:
-        """Send one order."""
-        ...
-
-    def cancel(self, order: CancelOrder) -> Sequence[VenueEvent]:
-        """Withdraw one open order."""
-        ...
-
-    def snapshot(self) -> VenueSnapshot:
-        """Positions, open orders of every book, wallet and rules."""
-        ...

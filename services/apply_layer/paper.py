@@ -26,7 +26,6 @@ from typing import Self
 
 from services.apply_layer.exchange import (
     CancelOrder,
-    Exchange,
     FundingPaid,
     OpenOrder,
     OrderAccepted,
@@ -288,8 +287,8 @@ def _rejected(request: PlaceOrder | CancelOrder, refusal: Refusal) -> OrderRejec
     )
 
 
-class PaperExchange(Exchange):
-    """The engine behind the `Exchange` protocol: holds the account and the latest time heard of."""
+class PaperExchange:
+    """The engine and what it works on: holds the account and the latest time heard of."""
 
     def __init__(self, account: PaperAccount, policy: PaperPolicy) -> None:
         """Raise ValueError when the account holds a symbol that the policy does not list."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,7 +19,7 @@ from shared.formulas import NoSafeStop, exit_levels, unreachable_rungs
 from shared.settings import Section
 from shared.sides import PositionSide, Side
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ON_THIS_MACHINE = re.compile(r"(?:http|ws)://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?/?")
 
 
 class RulesSettings(Section):
@@ -71,7 +70,7 @@ class LiveSettings(Section):
 
     network: Literal["testnet", "production"] = "testnet"
     i_understand_real_money: str = ""
-    key_file: Path | None = None
+    key_file: str | None = None
     rest_url: str | None = None
     ws_url: str | None = None
     allow_withdrawals: bool = False
@@ -87,7 +86,7 @@ class LiveSettings(Section):
     @field_validator("rest_url", "ws_url")
     @classmethod
     def _on_this_machine(cls, url: str | None) -> str | None:
-        if url is not None and urlsplit(url).hostname not in _LOOPBACK:
+        if url is not None and not _ON_THIS_MACHINE.fullmatch(url):
             raise ValueError("only a double on this machine has an address of its own: 127.0.0.1")
         return url
 

@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 
 from services.apply_layer.exchange import (
     CancelOrder,
-    Exchange,
     FundingPaid,
     OpenOrder,
     OrderAccepted,
@@ -430,7 +429,7 @@ def test_an_account_with_a_symbol_that_is_no_longer_listed_is_refused_at_the_sta
 
 
 def test_the_holder_is_an_exchange_and_states_its_rules() -> None:
-    exchange: Exchange = venue()
+    exchange = venue()
     snapshot = exchange.snapshot()
     assert snapshot.at == NOON
     assert snapshot.rules == tuple(BUILT_IN_RULES.values())

@@ -260,13 +260,13 @@ def _to(price: Decimal, tick: Decimal) -> Decimal:
 @contextmanager
 def desk_at(folder: Path, live: dict[str, Any] | None = None, **config: Any) -> Iterator[Desk]:
     """A desk before a double of its own, reconciled."""
-    symbols = {BTC: D(65000), SOL: D(150)}
-    made = DoubleConfig(
-        **(
-            {"symbols": symbols, "wallet": D(100_000), "api_key": KEY, "api_secret": SECRET}
-            | config
-        )
-    )
+    plain: dict[str, Any] = {
+        "symbols": {BTC: D(65000), SOL: D(150)},
+        "wallet": D(100_000),
+        "api_key": KEY,
+        "api_secret": SECRET,
+    }
+    made = DoubleConfig(**(plain | config))
     with Double.start(made, ledger=folder / "ledger.jsonl") as venue:
         desk = Desk(venue, folder, **(live or {}))
         try:

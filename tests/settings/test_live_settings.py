@@ -102,7 +102,7 @@ def test_production_says_loudly_at_the_start_that_it_trades_real_money(
     keys = tmp_path / "keys.toml"
     keys.write_text('key = "k"\nsecret = "s"\n')
     keys.chmod(0o600)
-    live_venue(apply_layer(network="production", i_understand_real_money="yes", key_file=keys))
+    live_venue(apply_layer(network="production", i_understand_real_money="yes", key_file=str(keys)))
     assert "REAL MONEY" in "".join(capsys.readouterr())
-    live_venue(apply_layer(key_file=keys))
+    live_venue(apply_layer(key_file=str(keys)))
     assert "REAL MONEY" not in "".join(capsys.readouterr())

@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from shared.websocket import Socket
-
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from shared.log import logger
+from shared.websocket import Socket
 
 _KEEP_ALIVE_S = 30 * 60.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.client import Client
@@ -54,7 +55,8 @@ def live_venue(own: ApplyLayerSettings) -> BinanceVenue:
 
 def client_of(live: LiveSettings) -> Client:
     """The REST client of the settings, with the keys of this machine."""
-    keys = read_keys(live.key_file, os.environ.get("CREDENTIALS_DIRECTORY"))
+    key_file = Path(live.key_file) if live.key_file else None
+    keys = read_keys(key_file, os.environ.get("CREDENTIALS_DIRECTORY"))
     urls = None
     if live.rest_url is not None:
         urls = {part: live.rest_url.rstrip("/") + path for part, path in _PARTS.items()}

@@ -12,13 +12,12 @@ from typing import Any
 
 import ccxt
 from ccxt.base.errors import BaseError
-from pydantic_core import PydanticCustomError
 
 from services.market_feed.events import SecondPrice
 from shared.contracts.values import parse_price
 from shared.log import logger
 
-#: ccxt's own errors, and what its parsers raise over an answer that they do not expect.
+#: ccxt's own errors, and what its parsers and ours raise over an answer that is not expected.
 _ITS_FAILURES = (BaseError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _TIMEOUT_MS = 5_000
 
@@ -64,7 +63,7 @@ class SecondVenue:
             try:
                 ticker = self._exchange.fetch_ticker(name)
                 price = parse_price(ticker.get("markPrice") or ticker.get("last"))
-            except (*_ITS_FAILURES, PydanticCustomError) as error:
+            except _ITS_FAILURES as error:
                 self._tell(symbol, error)
             else:
                 found.append(SecondPrice(symbol, price))

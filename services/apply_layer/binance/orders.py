@@ -1,0 +1,245 @@
+"""One order at the venue: placed, withdrawn or asked for; its answers as facts.
+
+No call is repeated. An answer that does not say what happened leaves the order in doubt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+from services.apply_layer.binance.account import Account
+from services.apply_layer.binance.answers import Meaning
+from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.wire import OrderFacts, order_facts, plain
+from services.apply_layer.exchange import (
+    AskOrder,
+    CancelOrder,
+    OrderAbsent,
+    OrderAccepted,
+    OrderEnded,
+    OrderInDoubt,
+    OrderRejected,
+    OrderType,
+    PlaceOrder,
+    Trades,
+)
+
+_CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}", re.ASCII)
+_ID_NOT_TAKEN, _NOT_PREPARED = -4015, -1000
+#: States of a conditional order that end it without a trade.
+_ENDED_WITHOUT_TRADE = ("CANCELED", "EXPIRED", "REJECTED")
+_SPELLING = {"CANCELED": "cancelled"}
+
+
+class Orders:
+    """Orders of one account. `ring` asks for a look at a symbol, `note` is told of each error."""
+
+    def __init__(
+        self,
+        client: Client,
+        account: Account,
+        *,
+        ring: Callable[[str], None],
+        note: Callable[[VenueError | NoAnswer], None],
+        margin_type: str = "ISOLATED",
+    ) -> None:
+        self._client = client
+        self._account = account
+        self._ring = ring
+        self._note = note
+        self._margin_type = margin_type
+        self._leverage: dict[str, int] = {}
+
+    def place(self, order: PlaceOrder) -> Iterator[object]:
+        name = order.client_order_id
+        if not _CLIENT_ID.fullmatch(name):
+            yield self._refused(order, _ID_NOT_TAKEN, "the venue does not take this client id")
+            return
+        try:
+            if not order.reduce_only:
+                self._prepare(order)
+            if order.type is OrderType.MARKET:
+                told = self._client.call(
+                    "fapiPrivatePostOrder", self._market(order), weight=1, orders=1,
+                    protects=order.reduce_only,
+                )  # fmt: skip
+            else:
+                told = self._client.call(
+                    "fapiPrivatePostAlgoOrder", self._conditional(order), weight=1, orders=1
+                )
+        except NoAnswer as error:
+            self._ring(order.symbol)
+            now = self._client.now()
+            yield OrderInDoubt(name, order.symbol, str(error), now, unlikely=error.unlikely)
+            return
+        except VenueError as error:
+            yield from self._on_refusal(order, error)
+            return
+        if order.type is not OrderType.MARKET:
+            yield self._accepted(order.symbol, name, str(told["algoId"]))
+            return
+        facts = order_facts(told)
+        yield self._accepted(order.symbol, name, facts.order_id)
+        yield from self._came_to(order.symbol, name, facts)
+
+    def _prepare(self, order: PlaceOrder) -> None:
+        """Margin type and leverage of an entry, before anything is sent; no answer is a refusal."""
+        symbol = order.symbol
+        if self._leverage.get(symbol) == order.leverage:
+            return
+        try:
+            self._already("fapiPrivatePostMarginType", symbol, marginType=self._margin_type)
+            self._already("fapiPrivatePostLeverage", symbol, leverage=order.leverage)
+        except NoAnswer as error:
+            raise VenueError(0, _NOT_PREPARED, f"leverage could not be set: {error}") from None
+        self._leverage[symbol] = order.leverage
+
+    def _already(self, name: str, symbol: str, **params: object) -> None:
+        try:
+            self._client.call(name, {"symbol": symbol, **params}, protects=False)
+        except VenueError as error:
+            if error.meaning is not Meaning.ALREADY:
+                raise
+
+    def _market(self, order: PlaceOrder) -> dict[str, object]:
+        params = self._signed(order) | {
+            "type": "MARKET",
+            "quantity": plain(order.qty),
+            "newClientOrderId": order.client_order_id,
+            "newOrderRespType": "RESULT",
+        }
+        return params | ({"reduceOnly": "true"} if order.reduce_only else {})
+
+    def _conditional(self, order: PlaceOrder) -> dict[str, object]:
+        params = self._signed(order) | {
+            "algoType": "CONDITIONAL",
+            "type": order.type.value,
+            "triggerPrice": plain(order.trigger_price or Decimal(0)),
+            "workingType": "MARK_PRICE",
+            "clientAlgoId": order.client_order_id,
+        }
+        if order.close_position:
+            return params | {"closePosition": "true"}
+        return params | {"quantity": plain(order.qty), "reduceOnly": "true"}
+
+    def _signed(self, order: PlaceOrder) -> dict[str, object]:
+        """Signed for the moment of the journal: once the window is over, nobody can send it."""
+        sent_at = order.sent_at or self._client.now()
+        return {
+            "symbol": order.symbol,
+            "side": order.side.value,
+            "timestamp": self._client.timestamp_of(sent_at),
+        }
+
+    def _on_refusal(self, order: PlaceOrder, error: VenueError) -> Iterator[object]:
+        self._note(error)
+        name, symbol = order.client_order_id, order.symbol
+        if error.meaning is Meaning.EXISTS:
+            conditional = order.type is not OrderType.MARKET
+            found = list(self.ask(AskOrder(name, symbol, conditional, order.at)))
+            if any(isinstance(fact, OrderAbsent) for fact in found) or not found:
+                yield OrderInDoubt(name, symbol, str(error), self._client.now())
+            else:
+                yield from found
+            return
+        self._leverage.pop(symbol, None)
+        yield self._refused(order, error.code, error.text)
+
+    def _refused(self, order: PlaceOrder, code: int, reason: str) -> OrderRejected:
+        now = self._client.now()
+        return OrderRejected(order.client_order_id, order.symbol, code, reason, now)
+
+    def _accepted(self, symbol: str, name: str, order_id: str) -> OrderAccepted:
+        return OrderAccepted(name, symbol, order_id, self._client.now())
+
+    def _ended(self, name: str, symbol: str, status: str) -> OrderEnded:
+        word = _SPELLING.get(status, status.lower())
+        return OrderEnded(name, symbol, word, self._client.now())
+
+    def _came_to(self, symbol: str, name: str, order: OrderFacts) -> Iterator[object]:
+        """The trades of an order of the plain book, and its end once all of them are told."""
+        try:
+            trades = self._account.new_trades(symbol)
+            if trades:
+                self._account.told_trades(symbol, trades)
+                yield Trades(trades)
+            if order.over and self._account.all_told(symbol, order):
+                word = order.status.lower()
+                yield OrderEnded(
+                    name, symbol, _SPELLING.get(order.status, word), self._client.now()
+                )
+                return
+        except (VenueError, NoAnswer) as error:
+            self._note(error)
+        self._ring(symbol)
+
+    def cancel(self, request: CancelOrder) -> Iterator[object]:
+        name, symbol = request.client_order_id, request.symbol
+        try:
+            if request.conditional:
+                self._client.call("fapiPrivateDeleteAlgoOrder", {"clientAlgoId": name})
+            else:
+                params = {"symbol": symbol, "origClientOrderId": name}
+                self._client.call("fapiPrivateDeleteOrder", params)
+        except NoAnswer:
+            self._ring(symbol)
+        except VenueError as error:
+            self._note(error)
+            if error.meaning is Meaning.NO_SUCH_ORDER:
+                # It may have triggered: only the venue knows.
+                yield from self.ask(AskOrder(name, symbol, request.conditional, request.at))
+            else:
+                self._ring(symbol)
+        else:
+            yield OrderEnded(name, symbol, "cancelled", self._client.now())
+
+    def ask(self, request: AskOrder) -> Iterator[object]:
+        """What became of an order; nothing where the venue does not say."""
+        try:
+            if request.conditional:
+                yield from self._ask_conditional(request)
+            else:
+                yield from self._ask_plain(request)
+        except VenueError as error:
+            self._note(error)
+            if error.meaning is Meaning.NO_SUCH_ORDER:
+                yield from self._search(request)
+        except NoAnswer as error:
+            self._note(error)
+
+    def _ask_plain(self, request: AskOrder) -> Iterator[object]:
+        params = {"symbol": request.symbol, "origClientOrderId": request.client_order_id}
+        order = order_facts(self._client.call("fapiPrivateGetOrder", params))
+        yield self._accepted(request.symbol, request.client_order_id, order.order_id)
+        yield from self._came_to(request.symbol, request.client_order_id, order)
+
+    def _ask_conditional(self, request: AskOrder) -> Iterator[object]:
+        name, symbol = request.client_order_id, request.symbol
+        told = self._client.call("fapiPrivateGetAlgoOrder", {"clientAlgoId": name})
+        state, actual = told["algoStatus"], str(told.get("actualOrderId") or "")
+        if state == "NEW":
+            yield self._accepted(symbol, name, str(told["algoId"]))
+        elif state in _ENDED_WITHOUT_TRADE:
+            yield self._ended(name, symbol, state)
+        elif actual:
+            yield from self._came_to(symbol, name, self._account.order(symbol, actual, name))
+
+    def _search(self, request: AskOrder) -> Iterator[object]:
+        """The query knows nothing of it: look into both books and the trades as well."""
+        name, symbol = request.client_order_id, request.symbol
+        try:
+            standing = {o.client_order_id: o for o in self._account.open_orders((symbol,))}
+            trades = self._account.new_trades(symbol)
+        except (VenueError, NoAnswer) as error:
+            self._note(error)
+            return
+        if name in standing:
+            yield self._accepted(symbol, name, standing[name].order_id)
+            return
+        if trades:
+            self._account.told_trades(symbol, trades)
+            yield Trades(trades)
+        if all(trade.client_order_id != name for trade in trades):
+            yield OrderAbsent(name, symbol, self._client.now())
