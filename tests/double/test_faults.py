@@ -82,6 +82,13 @@ def test_late_accept_is_dropped_when_the_window_of_the_request_is_over(raw: Raw)
     assert raw.venue.position(BTC) == 0
 
 
+def test_late_accept_of_an_unsigned_call_knows_no_window(raw: Raw) -> None:
+    raw.venue.faults.script("late_accept", path="/fapi/v1/listenKey", delay_s=0.0)
+    assert raw.plain("POST", "/fapi/v1/listenKey", key=True).status == 503
+    put = ("PUT", "/fapi/v1/listenKey")
+    eventually(lambda: raw.plain(*put, key=True).status == 200)
+
+
 @pytest.mark.parametrize("executed", [True, False])
 def test_503_unknown_says_so_and_may_have_executed(raw: Raw, executed: bool) -> None:
     raw.venue.faults.script("http_503_unknown", executed=executed)

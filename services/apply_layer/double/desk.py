@@ -133,8 +133,7 @@ class Desk:
         key = request.headers.get("X-MBX-APIKEY")
         if path == _LISTEN_KEY:
             self.gate.check_key(key)
-            self._strike(method, path, asked, line, lambda: None)
-            return self._listen_key(method)
+            return self._strike(method, path, asked, line, lambda: self._listen_key(method))
         if not self._known(method, path):
             raise Refused(-5000, f"Path {path}, Method {method} is invalid", http=404)
         self.gate.check_key(key)
