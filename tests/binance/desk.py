@@ -41,7 +41,7 @@ class Desk:
         keys = folder / "keys.toml"
         keys.write_text(f'key = "{KEY}"\nsecret = "{SECRET}"\n')
         keys.chmod(0o600)
-        self.live = {
+        self.live: dict[str, Any] = {
             "rest_url": venue.rest_url,
             "ws_url": venue.ws_url,
             "key_file": str(keys),
@@ -244,7 +244,7 @@ class Desk:
     def clock_past(self, request: Any) -> bool:
         """Whether the receive window of a request is over."""
         age_s = (datetime.now(UTC) - request.sent_at).total_seconds()
-        return age_s > self.live["recv_window_ms"] / 1000 + 0.05
+        return age_s > int(self.live["recv_window_ms"]) / 1000 + 0.05
 
     def story(self) -> str:
         rows = [f"{k}: {v}" for k, v in self.record(VENUE_KEY).items()]
