@@ -243,8 +243,8 @@ class Desk:
 
     def clock_past(self, request: Any) -> bool:
         """Whether the receive window of a request is over."""
-        age_s = (datetime.now(UTC) - request.sent_at).total_seconds()
-        return age_s > int(self.live["recv_window_ms"]) / 1000 + 0.05
+        age_s: float = (datetime.now(UTC) - request.sent_at).total_seconds()
+        return bool(age_s > int(self.live["recv_window_ms"]) / 1000 + 0.05)
 
     def story(self) -> str:
         rows = [f"{k}: {v}" for k, v in self.record(VENUE_KEY).items()]
