@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from services.market_feed.__main__ import body
+from services.market_feed.__main__ import body as real_body
 from shared.bus import Bus
 from shared.metrics import RunnerMetrics
 from shared.session import Session
@@ -55,7 +55,8 @@ class Running:
         return eventually(enough, f"{count} ticks; there are {len(self.ticks())}")
 
     def metric(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+        value: float | None = self.metrics.registry.get_sample_value(name, labels)
+        return value or 0.0
 
     def await_metric(self, value: float, name: str, **labels: str) -> None:
         """Wait for a figure: it is counted right after what it counts can be seen."""
@@ -73,6 +74,7 @@ def running(
     ws_url: str,
     symbols: tuple[str, ...] = ("BTCUSDT",),
     bus: Bus | None = None,
+    body: Callable[[Settings, Session, threading.Event], None] = real_body,
     **live: Any,
 ) -> Iterator[Running]:
     """The feed of these settings until the block ends; what ended it early is raised then."""

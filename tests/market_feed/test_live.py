@@ -260,6 +260,28 @@ def test_an_answer_that_comes_too_late_changes_nothing() -> None:
     assert desk.state == before
 
 
+def test_an_answer_to_a_gap_that_was_given_up_does_not_end_the_next_one() -> None:
+    desk = Desk()
+    desk.take(mark(at(0)))
+    [first] = asked(desk.take(mark(at(5))))
+    desk.take(mark(at(5, 10)))
+    [second] = asked(desk.take(mark(at(9))))
+    assert desk.take(Filled(first, (candle(1), candle(6)), done=True)) == []
+    assert desk.take(NotFilled(first, "late")) == []
+    assert closed(desk.take(NotFilled(second, "no route"))) == [(0, 4)]
+
+
+def test_candles_of_after_the_gap_do_not_go_out() -> None:
+    desk = Desk()
+    desk.take(mark(at(0, 59)))
+    [gap] = asked(desk.take(mark(at(2, 30))))
+    outputs = desk.take(Filled(gap, (candle(1), candle(2), candle(3)), done=True))
+    assert [when for when, _, _ in told(outputs)] == [
+        *(at(1, second) for second in (0, 20, 40, 59.999)),
+        *(at(2, second) for second in (0, 20, 30)),
+    ]
+
+
 def test_a_minute_that_ended_without_a_tick_is_filled_though_no_mark_comes() -> None:
     desk = Desk()
     desk.take(mark(at(0, 58)))
@@ -283,6 +305,13 @@ def test_a_first_minute_without_any_mark_is_filled_alone() -> None:
         at(4, second) for second in (0, 20, 40, 59.999)
     ]
     assert closed(outputs) == [(1, 0)]
+
+
+def test_after_more_than_a_day_a_minute_without_a_mark_is_filled_alone_too() -> None:
+    desk = Desk()
+    desk.take(mark(at(0)))
+    [gap] = asked(desk.restarted().take(MinuteEnded(BTC, at(48 * 60))))
+    assert gap.since == at(48 * 60) - timedelta(milliseconds=1)
 
 
 def test_a_minute_with_a_tick_is_no_gap_even_when_the_next_one_has_begun() -> None:

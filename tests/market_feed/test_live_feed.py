@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from shared.settings import SettingsError
 from tests.worlds import RedisWorld
 
-from .running import eventually, running
+from .running import Running, eventually, running
 from .small_venue import MINUTE, SmallVenue, candle_row, ms, small_venue, two_hours_ago
 
 SECOND = timedelta(seconds=1)
@@ -19,12 +21,14 @@ BTC, SOL = "BTCUSDT", "SOLUSDT"
 
 
 @pytest.fixture
-def venue() -> Any:
+def venue() -> Iterator[SmallVenue]:
     with small_venue() as opened:
         yield opened
 
 
-def feed_on(venue: SmallVenue, world: RedisWorld, **more: Any) -> Any:
+def feed_on(
+    venue: SmallVenue, world: RedisWorld, **more: Any
+) -> contextlib.AbstractContextManager[Running]:
     return running(world, rest_url=venue.rest_url, ws_url=venue.ws_url, **more)
 
 
@@ -125,11 +129,26 @@ def test_a_silent_stream_is_replaced_and_its_age_shows(
         venue.await_listener(1)
         venue.mark(BTC, two_hours_ago(), "100")
         feed.await_ticks(1)
-        assert feed.metric("quantum_feed_age_seconds", symbol=BTC) < 5
         # Nothing is said from here on.
         venue.await_listener(3)
         assert feed.metric("quantum_feed_reconnects_total") >= 1
         assert feed.metric("quantum_feed_age_seconds", symbol=BTC) > 0.5
+
+
+def test_the_age_of_a_price_grows_until_the_next_one(
+    venue: SmallVenue, redis_world: RedisWorld
+) -> None:
+    at = two_hours_ago()
+    with feed_on(venue, redis_world) as feed:
+
+        def age_s() -> float:
+            return feed.metric("quantum_feed_age_seconds", symbol=BTC)
+
+        venue.await_listener(1)
+        eventually(lambda: age_s() > 0.5, "a price that is old")
+        venue.mark(BTC, at, "100")
+        eventually(lambda: age_s() < 0.25, "a price that is new")
+        eventually(lambda: age_s() > 0.5, "a price that is old again")
 
 
 def test_a_minute_without_marks_is_found_by_the_candles_of_the_stream(
