@@ -71,7 +71,7 @@ def test_the_sums_of_the_ledger_are_the_engine_s_wallet_and_positions(
     tmp_path: Path, seed: int
 ) -> None:
     path = tmp_path / "ledger.jsonl"
-    with Double.start(config(), ledger=path) as venue:
+    with Double.start(config(trades_per_order=1 + seed % 3), ledger=path) as venue:
         busy(venue, random.Random(seed))
         held_by_engine = {symbol: venue.position(symbol) for symbol in (BTC, SOL)}
         wallet, memory = venue.wallet, venue.ledger

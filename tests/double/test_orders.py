@@ -234,6 +234,24 @@ def test_leverage_and_margin_type_change_as_the_venue_lets_them(raw: Raw) -> Non
     assert raw.signed("GET", "/fapi/v1/symbolConfig", symbol=BTC).json[0]["leverage"] == 20
 
 
+def test_an_order_may_be_filled_in_several_trades_that_sum_to_it() -> None:
+    with Double.start(config(trades_per_order=3)) as venue:
+        raw = Raw(venue)
+        assert raw.market().json["status"] == "FILLED"
+        raw.stop(clientAlgoId="s1")
+        venue.mark(BTC, D(63_999))
+        told = lines(venue, "trade")
+        assert [t["qty"] for t in told] == ["0.033", "0.033", "0.034"] * 2
+        assert len({t["order_id"] for t in told}) == 2
+        assert [t["position"] for t in told] == ["0.033", "0.066", "0.100", "0.067", "0.034", "0"]
+        paid = sum(D(t["realized"]) - D(t["fee"]) for t in told)
+        assert D(told[-1]["wallet"]) == venue.wallet == 100_000 + paid
+        assert [line["status"] for line in lines(venue, "ended")] == ["FILLED", "FINISHED"]
+        assert raw.algo("s1")["actualQty"] == "0.100"
+        assert raw.market(qty="0.002").json["executedQty"] == "0.002"
+        assert len(lines(venue, "trade")) == 8
+
+
 def test_a_reduce_only_order_is_cut_to_the_position(raw: Raw) -> None:
     raw.market()
     told = raw.market("SELL", qty="0.5", reduceOnly="true").json

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from services.apply_layer.double import Double
 
-from .raw import ALGO, BTC, SOL, D, Raw, config, heard, listening, until
+from .raw import ALGO, BTC, SOL, D, Raw, config, heard, lines, listening, until
 
 
 def test_marks_come_at_once_and_every_second(venue: Double) -> None:
@@ -200,6 +200,8 @@ def test_events_are_lost_doubled_and_out_of_order_as_scripted(raw: Raw) -> None:
         assert states("stream_event_lost") == ["s1 CANCELED"]
         assert states("stream_doubled") == ["s1 NEW", "s1 NEW", "s1 CANCELED"]
         assert states("stream_reordered") == ["s1 CANCELED", "s1 NEW"]
+    told = [line["fault"] for line in lines(raw.venue, "fault")]
+    assert told == ["stream_event_lost", "stream_doubled", "stream_reordered"]
 
 
 def test_a_venue_that_is_away_cuts_its_streams_and_opens_none(venue: Double) -> None:

@@ -21,6 +21,8 @@ class DoubleConfig:
     asked with the client id of each order at the moment that it is accepted, before anything of it
     is executed; its answer goes into the ledger. `clock` gives seconds since 1970.
 
+    `trades_per_order` is in how many trades an order is filled, where its lots allow it.
+
     The limits are the venue's own. After `ban_after` calls that ignored a 429 the address is
     banned for `ban_s`.
     """
@@ -36,6 +38,7 @@ class DoubleConfig:
     rules: Mapping[str, SymbolRules] = field(default_factory=dict)
     leverage: int = 20
     margin_type: str = "CROSSED"
+    trades_per_order: int = 1
     hedge_mode: bool = False
     fee_burn: bool = False
     permissions: Mapping[str, bool] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from services.apply_layer.double.config import DoubleConfig
 from services.apply_layer.double.ledger import Ledger
 from services.apply_layer.exchange import FundingPaid, OrderEnded, OrderFilled, VenueEvent
 from services.apply_layer.paper_account import PaperAccount, new_account
+from services.apply_layer.paper_money import money
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -40,6 +41,11 @@ def order_name(number: int) -> str:
 def algo_name(number: int) -> str:
     """The engine's name for an order of the conditional book."""
     return f"a{number}"
+
+
+def _ours(name: str) -> bool:
+    """Whether a name of the engine's is one that we gave."""
+    return name[0] in "oa" and name[1:].isdigit()
 
 
 class History:
@@ -83,9 +89,10 @@ class History:
         for fact in facts:
             match fact:
                 case OrderFilled():
-                    wallet += fact.realized_pnl - fact.fee
-                    held[fact.symbol] += fact.side.sign * fact.qty
-                    self._on_fill(fact, held[fact.symbol] or ZERO, wallet)
+                    for part in self._in_parts(fact):
+                        wallet += part.realized_pnl - part.fee
+                        held[part.symbol] += part.side.sign * part.qty
+                        self._on_fill(part, held[part.symbol] or ZERO, wallet)
                 case OrderEnded():
                     self._on_end(fact)
                 case FundingPaid():
@@ -94,16 +101,36 @@ class History:
 
     # -- a trade ------------------------------------------------------------------------------
 
+    def _in_parts(self, fact: OrderFilled) -> list[OrderFilled]:
+        """A fill as the several trades that it comes in; their sums are exactly the fill."""
+        step = self.policy.rules[fact.symbol].lot_step
+        parts = min(self.config.trades_per_order, int(fact.qty / step))
+        if parts < 2 or not _ours(fact.client_order_id):
+            return [fact]
+        qty = fact.qty / parts // step * step
+        share = qty / fact.qty
+        fee, realized = money(fact.fee * share), money(fact.realized_pnl * share)
+        one = replace(fact, qty=qty, fee=fee, realized_pnl=realized, done=False)
+        rest = parts - 1
+        last = replace(
+            fact,
+            qty=fact.qty - rest * qty,
+            fee=fact.fee - rest * fee,
+            realized_pnl=fact.realized_pnl - rest * realized,
+        )
+        return [*[one] * rest, last]
+
     def _on_fill(self, fact: OrderFilled, position: Decimal, wallet: Decimal) -> None:
         now = self.now_ms()
         name, algo = fact.client_order_id, None
-        if name[0] == "o" and name[1:].isdigit():
-            order = self.books.orders[int(name[1:])]
-        elif name[0] == "a" and name[1:].isdigit():
-            algo = self.books.algos[int(name[1:])]
-            order = self._became_of(algo, now)
-        else:
+        if not _ours(name):
             order = self._forced(fact, now)
+        elif name[0] == "o":
+            order = self.books.orders[int(name[1:])]
+        else:
+            algo = self.books.algos[int(name[1:])]
+            known = self.books.orders.get(algo.order_id)
+            order = self._became_of(algo, now) if known is None else known
         trade = self._trade(fact, order, now)
         executed = order.executed + fact.qty
         over = "FILLED" if executed == order.qty or order.close_position else "EXPIRED"
@@ -125,9 +152,9 @@ class History:
         self.emit(events.order_event(_as_traded(order), "TRADE", now, trade))
         if order.status == "EXPIRED":
             self.emit(events.order_event(order, "EXPIRED", now))
-        if algo is not None:
+        if algo is not None and fact.done:
             self._finish(algo, order, now)
-        elif order.status != "PARTIALLY_FILLED":
+        elif fact.done:
             self.ledger.write("ended", **events.ended_line(order))
 
     def _trade(self, fact: OrderFilled, order: OrderRecord, now: int) -> TradeRecord:

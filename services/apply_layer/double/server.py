@@ -61,7 +61,7 @@ class Double(Hands):
         self.account = Account(config, self._ledger, self._tell_user, self._struck)
         now = self.account.now_ms()
         self._bars = {s: Bars(price, now) for s, price in config.symbols.items()}
-        self._streams = Streams(self.account, self.faults, self._bars)
+        self._streams = Streams(self.account, self._struck, self._bars)
         self._thread = threading.Thread(target=self._run, name="double", daemon=True)
 
     @classmethod

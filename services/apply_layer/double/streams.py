@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,6 @@ from aiohttp import WSMsgType, web
 from services.apply_layer.double.account import Account
 from services.apply_layer.double.codes import Refused
 from services.apply_layer.double.events import key_expired_event
-from services.apply_layer.double.faults import Faults
 from services.apply_layer.double.ledger import plain
 from services.apply_layer.double.market import MINUTE_MS, Bar, Bars, next_funding_ms
 
@@ -50,11 +49,16 @@ class Listener:
 
 
 class Streams:
-    """All connections, and the listen keys with the time in seconds until which they hold."""
+    """All connections, and the listen keys with the time in seconds until which they hold.
 
-    def __init__(self, account: Account, faults: Faults, bars: dict[str, Bars]) -> None:
+    `struck(kind, symbol)` says whether a fault strikes an event now.
+    """
+
+    def __init__(
+        self, account: Account, struck: Callable[[str, str], bool], bars: dict[str, Bars]
+    ) -> None:
         self._account = account
-        self._faults = faults
+        self._struck = struck
         self._bars = bars
         self._listeners: set[Listener] = set()
         self._keys: dict[str, float] = {}
@@ -94,13 +98,13 @@ class Streams:
 
     def tell_user(self, event: dict[str, Any]) -> None:
         """An event of the account, unless a fault has it lost, doubled or late."""
-        if self._faults.take("stream_event_lost"):
+        if self._struck("stream_event_lost", ""):
             return
-        if self._held_back is None and self._faults.take("stream_reordered"):
+        if self._held_back is None and self._struck("stream_reordered", ""):
             self._held_back = event
             return
         self._to_users(event)
-        if self._faults.take("stream_doubled"):
+        if self._struck("stream_doubled", ""):
             self._to_users(event)
         if self._held_back is not None:
             late, self._held_back = self._held_back, None
