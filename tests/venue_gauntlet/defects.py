@@ -15,7 +15,7 @@ from typing import Any
 from redis import Redis
 
 from services.apply_layer import decider, doubt, facts, plans, protection, turn
-from services.apply_layer.binance import account, client, venue, wire
+from services.apply_layer.binance import account, client, orders, wire
 from services.apply_layer.exchange import FORCED_PREFIXES
 from services.apply_layer.journal import Leg
 from shared import runner
@@ -147,7 +147,7 @@ def ignore_the_algo_book() -> None:
         return [o for page in told for o in map(wire.open_plain, page) if o is not None]
 
     account.Account.open_orders = plain  # type: ignore[method-assign]
-    _swap(venue.BinanceVenue, "_ask_conditional", lambda _real: venue.BinanceVenue._ask_plain)
+    _swap(orders.Orders, "_ask_conditional", lambda _real: orders.Orders._ask_plain)
 
 
 @_defect(6)
@@ -177,7 +177,7 @@ def exits_not_reduce_only() -> None:
 
         return params
 
-    _swap(venue.BinanceVenue, "_market", loose)
+    _swap(orders.Orders, "_market", loose)
 
 
 @_defect(15)
@@ -328,4 +328,4 @@ def stops_on_the_contract_price() -> None:
 
         return params
 
-    _swap(venue.BinanceVenue, "_conditional", silent)
+    _swap(orders.Orders, "_conditional", silent)

@@ -27,13 +27,14 @@ WALLET = D(100_000)
 #: The stop of an entry is this far from it, as a fraction.
 STOP_AWAY = D("0.02")
 FAULT_RATE = 0.05
-#: Faults that strike signed calls, as the double names them; each lasts for the one call.
+#: Faults that strike signed calls, as the double names them; each lasts for the one call. Wishes
+#: for silence last longer and are drawn for a run.
 CALL_FAULTS = (
     "executed_then_timed_out", "timed_out_not_executed", "late_accept", "order_in_doubt",
     "http_503_unknown", "http_503_service_unavailable", "http_503_internal",
     "http_408", "http_502", "http_504", "code", "stale_read", "partial_fill_then_cancel",
-    "rate_limited_429", "banned_418",
 )  # fmt: skip
+SILENCES = ("rate_limited_429", "banned_418")
 STREAM_FAULTS = (
     "stream_dropped", "stream_event_lost", "stream_doubled", "stream_reordered",
     "listen_key_expired",

@@ -168,6 +168,11 @@ class Producer:
         path, params = act.params["path"], act.params["params"]
         self.venue.faults.script(act.params["fault"], "POST", path, **params)
 
+    def silence(self, act: Act) -> None:
+        """The next call is answered by a wish for silence."""
+        seconds = 1 if act.params["fault"] == "rate_limited_429" else 2
+        self.venue.faults.script(act.params["fault"], retry_after_s=seconds)
+
     def skew(self, act: Act) -> None:
         """The venue's clock differs from ours."""
         self.venue.faults.script("clock_skew", offset_ms=act.params["ms"])
@@ -340,6 +345,7 @@ _ACTS: dict[str, Callable[[Producer, Act], None]] = {
     "adl": Producer.forced,
     "stay": lambda _producer, _act: None,
     "stream": Producer.stream,
+    "silence": Producer.silence,
     "order_fault": Producer.order_fault,
     "skew": Producer.skew,
     "down": Producer.down,

@@ -302,6 +302,17 @@ def test_a_stop_may_be_withdrawn_when_another_stands() -> None:
     assert found(tale) == set()
 
 
+def test_a_new_stop_may_be_too_small_for_what_a_hand_has_added_meanwhile() -> None:
+    tale = well()
+    first = tale.ledger[4]
+    tale.trade(tale.order("web-1", "BUY", "0.25", reduce_only=False), "0.25")
+    tale.stop("0.75", count=2)
+    tale.request(first["client_id"], method="DELETE", book="algo")
+    tale.ended(first)
+    tale.after(0.2).stop("1", count=3)
+    assert 6 not in found(tale)
+
+
 def test_trouble_that_comes_too_late_is_no_excuse() -> None:
     tale = Tale().enter()
     tale.after(2.1).line("down")

@@ -43,8 +43,11 @@ class _Stop:
 
     def covers(self, position: Decimal) -> bool:
         """Whether it would close all of a position."""
-        right_side = "SELL" if position > 0 else "BUY"
-        return self.side == right_side and (self.qty is None or self.qty >= abs(position))
+        return self.is_against(position) and (self.qty is None or self.qty >= abs(position))
+
+    def is_against(self, position: Decimal) -> bool:
+        """Whether it is of the side that reduces a position."""
+        return self.side == ("SELL" if position > 0 else "BUY")
 
     def is_past(self, mark: Decimal) -> bool:
         """Whether a mark has triggered it."""
@@ -66,6 +69,11 @@ class _Symbol:
         """Whether a stop would close all that is held."""
         return any(stop.covers(self.position) for stop in self.stops.values())
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop would close a part of it at least."""
+        return any(stop.is_against(self.position) for stop in self.stops.values())
+
 
 def timeline(evidence: Evidence) -> tuple[list[Span], list[Span]]:
     """Spans of nakedness, and spans in which an order of ours rested on nothing."""
@@ -74,9 +82,10 @@ def timeline(evidence: Evidence) -> tuple[list[Span], list[Span]]:
 
 
 def bared(evidence: Evidence) -> list[Span]:
-    """The moments at which a stop of ours was withdrawn that was the only one to cover a position.
+    """The moments at which a stop of ours was withdrawn while no other stood beside it.
 
-    Each is a span without length; `what` is the stop's client id.
+    Each is a span without length; `what` is the stop's client id. A smaller one beside it is as
+    large as the position was when it was placed: what others add comes to be known later.
     """
     return _read(evidence)[2]
 
@@ -93,7 +102,8 @@ def _read(evidence: Evidence) -> tuple[list[Span], list[Span], list[Span]]:
         _apply(state, line)
         bare = bool(state.position) and not state.covered
         ours = leg_of(str(line.get("client_id", ""))) is not None
-        if bare and was_covered and ours and line.get("status") == "CANCELED":
+        alone_no_more = was_covered and bool(state.position) and not state.stopped
+        if alone_no_more and ours and line.get("status") == "CANCELED":
             withdrawn.append(Span(name, at, at, str(line["client_id"])))
         state.naked_since = _edge(naked, name, state.naked_since, at, holds=bare)
         lonely = not state.position and bool(state.resting)
