@@ -205,6 +205,16 @@ def test_a_stop_that_is_rejected_or_stuck_at_its_trigger_leaves_the_position_ope
     assert raw.signed("DELETE", ALGO, clientAlgoId="s1").code == -2011
 
 
+def test_a_stop_by_the_last_price_is_not_rejected_at_a_mark_that_does_not_trigger_it(
+    raw: Raw,
+) -> None:
+    raw.market()
+    raw.stop(clientAlgoId="by-last", workingType="CONTRACT_PRICE")
+    raw.venue.faults.script("stop_rejected_at_trigger")
+    raw.venue.mark(BTC, D(63_900), contract=D(64_500))
+    assert raw.algo("by-last")["algoStatus"] == "NEW"
+
+
 @pytest.mark.parametrize(
     ("kind", "prefix"), [("liquidation", "autoclose-"), ("adl", "adl_autoclose")]
 )
