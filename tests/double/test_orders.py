@@ -127,9 +127,13 @@ def test_4130_there_is_one_stop_of_a_direction_that_closes_the_position(raw: Raw
     assert raw.close_stop("63000").code == -4130
     assert raw.close_stop("66000", type="TAKE_PROFIT_MARKET").code == 0
     assert raw.stop("63000").code == 0
-    # The rule does not ask which price triggers it.
-    assert raw.close_stop("63000", workingType="CONTRACT_PRICE").code == -4130
-    assert [line["code"] for line in lines(raw.venue, "refused")] == [-4130, -4130]
+    assert [line["code"] for line in lines(raw.venue, "refused")] == [-4130]
+
+
+def test_4130_does_not_ask_which_price_triggers_them(raw: Raw) -> None:
+    raw.market()
+    assert raw.close_stop(workingType="CONTRACT_PRICE").code == 0
+    assert raw.close_stop("63000").code == -4130
 
 
 def test_a_stop_that_closes_the_position_expires_with_it(raw: Raw) -> None:
