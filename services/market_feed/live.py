@@ -31,7 +31,7 @@ from services.market_feed.events import (
     SecondPrice,
 )
 from services.market_feed.replay import ticks
-from shared.contracts import MarketTick
+from shared.contracts import HISTORY_SOURCE, MarketTick
 from shared.decisions import Note, Received
 
 _MILLISECOND, _SECOND, _MINUTE = (
@@ -44,8 +44,8 @@ _ANOTHER_AGE = timedelta(days=1)
 _WIDE = Context(prec=64)
 _SIX_PLACES = Decimal("0.000001")
 
-#: The sources of a price: told by the stream as it was, or asked for afterwards.
-LIVE, HISTORY = "market_feed", "market_feed.history"
+#: The source of a price that the stream told as it was.
+LIVE = "market_feed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def _filled(
                 continue
             if not _later_second(tick.at, event.gap.until):
                 continue
-            outputs.append(_message(symbol, tick.at, tick.price, now, source=HISTORY))
+            outputs.append(_message(symbol, tick.at, tick.price, now, source=HISTORY_SOURCE))
             last, told = Seen(tick.at, now), True
         minutes += told
     if last is not None:

@@ -32,7 +32,7 @@ from services.trading_bot.bars import (
     with_tick,
 )
 from services.trading_bot.strategies import MarketView, Signal, Strategy
-from shared.contracts import EntryIntent, MarketTick
+from shared.contracts import HISTORY_SOURCE, EntryIntent, MarketTick
 from shared.decisions import Note, Received
 from shared.formulas import MarketState, Regime
 from shared.sides import Side
@@ -62,6 +62,8 @@ class SymbolPolicy:
 class Policy:
     """`symbols=None` trades whatever has ticks; `position_size_usd` is the notional of an entry.
 
+    A price that was produced more than `max_price_age_s` ago, by the wall clock, makes no entry.
+
     Raises ValueError for a size or a leverage that no intent could carry.
     """
 
@@ -70,6 +72,7 @@ class Policy:
     min_confidence: Decimal = Decimal("0.45")
     position_size_usd: Decimal = Decimal(200)
     leverage: int = 10
+    max_price_age_s: Decimal = Decimal(30)
     overrides: Mapping[str, SymbolPolicy] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,7 +122,18 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
     if closing is None or closing.minute == minute:
         return state, ()
     state = _close(state, symbol, closing, minute)
+    if _is_history(tick, received.received_at, policy):
+        return state, ()
     return _ask(state, _view(state, symbol, formed), received.received_at, policy)
+
+
+def _is_history(tick: MarketTick, now: datetime, policy: Policy) -> bool:
+    """Whether a price is told of afterwards: bars are built from it, but nobody trades at it.
+
+    A signal that holds is then asked for again with the next minute that is told as it happens.
+    """
+    age_s = (now - tick.produced_at).total_seconds()
+    return tick.source == HISTORY_SOURCE or age_s > policy.max_price_age_s
 
 
 def _close(state: State, symbol: str, closing: Forming, minute: int) -> State:

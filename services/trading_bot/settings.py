@@ -26,6 +26,7 @@ class TradingBotSettings(Section):
     min_confidence: Decimal = Field(default=Decimal("0.45"), ge=0, le=1)
     position_size_usd: Decimal = Field(default=Decimal(1000), gt=0)
     leverage: int = Field(default=10, ge=1, le=125)
+    max_price_age_s: Decimal = Field(default=Decimal(30), gt=0)
     symbol: dict[str, SymbolSettings] = {}
 
     def policy(self) -> Policy:
@@ -44,6 +45,7 @@ class TradingBotSettings(Section):
             min_confidence=self.min_confidence,
             position_size_usd=self.position_size_usd,
             leverage=self.leverage,
+            max_price_age_s=self.max_price_age_s,
             overrides={
                 name: SymbolPolicy(own.position_size_usd, own.leverage)
                 for name, own in self.symbol.items()

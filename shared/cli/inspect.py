@@ -188,12 +188,28 @@ def _settings_findings(settings: Settings) -> Iterator[Finding]:
             checked.pop(name, None)
     if len(checked) == len(DAEMONS) + 3:
         yield Finding("settings", "ok", settings.origin)
+    if "market_feed" in checked and "apply_layer" in checked:
+        yield from _venues_findings(checked["market_feed"], checked["apply_layer"])
     if "trading_bot" in checked and "apply_layer" in checked:
         bot = checked["trading_bot"]
         used = {bot.leverage, *(own.leverage or bot.leverage for own in bot.symbol.values())}
         lost = [line for lev in sorted(used) for line in checked["apply_layer"].warnings(lev)]
         detail = "; ".join(lost) or f"{checked['apply_layer'].take_profit_mode.value}, no conflict"
         yield Finding("ladder", "warn" if lost else "ok", detail)
+
+
+def _venues_findings(feed: Any, apply_layer: Any) -> Iterator[Finding]:
+    """Whether orders go to where the prices come from."""
+    if apply_layer.venue == "paper":
+        return
+    prices = feed.live.ws_url or feed.live.network if feed.source == apply_layer.venue else "replay"
+    orders = apply_layer.live.ws_url or apply_layer.live.network
+    detail = f"prices from {prices}, orders to {orders}"
+    yield Finding("venues", "ok" if prices == orders else "fail", detail)
+    unwatched = sorted(set(apply_layer.symbols) - set(feed.symbols))
+    if unwatched and feed.source == apply_layer.venue:
+        detail = f"market_feed.symbols lacks {', '.join(unwatched)}: nothing would be harvested"
+        yield Finding("symbols", "fail", detail)
 
 
 def _readers(settings: Settings) -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -7,6 +7,9 @@ from typing import ClassVar
 from shared.contracts.fields import FundingRate, Id, Price, Symbol, UnitInterval
 from shared.contracts.message import Message
 
+#: The source of a price that was asked for afterwards, to fill a gap: nobody may trade at it.
+HISTORY_SOURCE = "market_feed.history"
+
 
 class MarketTick(Message):
     """A mark price at `timestamp`, in quote units; the funding rate where the source knows it.

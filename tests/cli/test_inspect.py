@@ -239,3 +239,44 @@ def test_positions_says_so_when_there_is_none(client: Redis) -> None:
     assert run("positions").stdout == "No position is open.\n"
     ended = run("positions", "--json")
     assert (ended.exit_code, ended.stdout) == (0, "[]\n")
+
+
+LIVE = """
+[market_feed]
+source = "binance-usdm"
+symbols = {watched}
+[market_feed.live]
+network = "testnet"
+[apply_layer]
+venue = "binance-usdm"
+symbols = ["BTCUSDT", "SOLUSDT"]
+[apply_layer.live]
+network = "{network}"
+i_understand_real_money = "yes"
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "watched", "found"),
+    [
+        ("testnet", ["BTCUSDT", "SOLUSDT"], {"venues": "ok"}),
+        ("production", ["BTCUSDT", "SOLUSDT"], {"venues": "fail"}),
+        ("testnet", ["BTCUSDT"], {"venues": "ok", "symbols": "fail"}),
+    ],
+)
+def test_orders_go_to_where_the_prices_come_from_and_every_symbol_is_watched(
+    client: Redis, tmp_path: Path, network: str, watched: list[str], found: dict[str, str]
+) -> None:
+    config = tmp_path / "quantum.toml"
+    config.write_text(LIVE.format(network=network, watched=json.dumps(watched)))
+    told = verdicts("--config", str(config))
+    assert {what: told[what] for what in ("venues", "symbols") if what in told} == found
+
+
+def test_asking_the_venue_without_keys_or_on_paper_is_a_finding_and_no_crash(
+    client: Redis, tmp_path: Path
+) -> None:
+    config = tmp_path / "quantum.toml"
+    config.write_text(LIVE.format(network="testnet", watched=json.dumps(["BTCUSDT", "SOLUSDT"])))
+    assert verdicts("--live", "--config", str(config))["live keys"] == "fail"
+    assert verdicts("--live")["venue"] == "fail"

@@ -23,7 +23,8 @@ from services.market_feed.events import (
     SecondPrice,
 )
 from services.market_feed.klines import Candle
-from services.market_feed.live import HISTORY, LIVE, Kept, Policy, State, decide, divergence_of
+from services.market_feed.live import LIVE, Kept, Policy, State, decide, divergence_of
+from shared.contracts import HISTORY_SOURCE as HISTORY
 from shared.contracts import MarketTick
 from shared.decisions import Note, Received
 from shared.state import StateCodec

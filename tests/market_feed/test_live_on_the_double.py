@@ -23,7 +23,8 @@ from services.market_feed.binance.candles import Candles, client
 from services.market_feed.binance.feed import FeedMetrics, LiveFeed
 from services.market_feed.binance.second import SecondVenue
 from services.market_feed.events import SecondPrice
-from services.market_feed.live import HISTORY, LIVE, Policy
+from services.market_feed.live import LIVE, Policy
+from shared.contracts import HISTORY_SOURCE as HISTORY
 from shared.session import Session
 from shared.settings import Settings
 from shared.streams import MARKET_TICK

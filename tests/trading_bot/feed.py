@@ -32,11 +32,14 @@ def tick(
     symbol: str = BTC,
     funding_rate: str | None = None,
     divergence: str | None = None,
+    *,
+    source: str = "market_feed",
+    age_s: float = 0,
 ) -> MarketTick:
     return MarketTick(
         timestamp=at,
-        produced_at=WALL,
-        source="market_feed",
+        produced_at=WALL - timedelta(seconds=age_s),
+        source=source,
         tick_id=f"{symbol}.{at:%Y%m%d%H%M%S}",
         symbol=symbol,
         mark_price=Decimal(price),

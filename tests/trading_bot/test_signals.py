@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from services.trading_bot.decider import Policy, State, SymbolPolicy, intent_id_of
 from services.trading_bot.strategies import Signal
 from services.trading_bot.trend_following import TrendFollowing
-from shared.contracts import EntryIntent, TradeIntent, decode, encode
+from shared.contracts import HISTORY_SOURCE, EntryIntent, TradeIntent, decode, encode
 from shared.contracts.fields import INTENT_ID_PATTERN
 from shared.decisions import Note
 from shared.sides import Side
@@ -75,6 +76,19 @@ def test_the_strategy_is_asked_when_a_minute_has_closed_and_not_before() -> None
     assert bot.play([tick(START, 100), tick(START + 59 * SECOND, 120)]) == []
     (intent,) = bot.play([tick(START + 60 * SECOND, 121)])
     assert (intent.entry_price, intent.timestamp) == (D(121), START + MINUTE)
+
+
+@pytest.mark.parametrize(
+    "told", [{"source": HISTORY_SOURCE}, {"age_s": 31.0}], ids=["filled", "backlog"]
+)
+def test_nobody_trades_at_a_price_of_the_past_but_a_signal_that_still_holds_is_told(
+    told: dict[str, Any],
+) -> None:
+    bot, now = bot_after_a_day()
+    old = [tick(now + index * MINUTE, "103", **told) for index in range(3)]
+    assert bot.play(old) == []
+    (intent,) = bot.play([tick(now + 3 * MINUTE, "104")])
+    assert (intent.entry_price, intent.timestamp) == (D(104), now + 3 * MINUTE)
 
 
 def test_a_signal_is_told_again_after_there_was_none() -> None:
