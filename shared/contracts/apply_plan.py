@@ -106,7 +106,10 @@ class _ExitPlan(_Plan):
 
 
 class ExitPlan(_ExitPlan):
-    """A reduce-only close of at most `qty` (base units) of one position."""
+    """A reduce-only close of one position: of at most `qty` (base units) for a rung.
+
+    A full close closes whatever is held when it is executed; its `qty` is what was held before.
+    """
 
     action: CloseAction
     type: Literal["MARKET"] = "MARKET"
