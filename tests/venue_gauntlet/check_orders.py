@@ -36,6 +36,7 @@ SHARES = {
     "PARTIAL_50": Decimal("0.50"),
     "PARTIAL_75": Decimal("0.75"),
 }
+_CLOSE = "FULL_CLOSE_PROPOSED"
 #: Answers to an exit that say there was nothing left for it to do, or that another one does it.
 _NOTHING_TO_DO = {"no_such_position", "already_harvested", "exit_in_flight", "wrong_side"}
 #: Answers that know nothing of an order.
@@ -47,7 +48,10 @@ _SLACK_S = 0.002
 
 
 def one_intent_one_order(evidence: Evidence) -> Iterator[Violation]:
-    """1: of each leg e and x at most one order executes; nothing is filled beyond its plan."""
+    """1: of each leg e and x at most one order executes; nothing is filled beyond its plan.
+
+    A full close has no such bound: it closes what is held when it is done (and 8 holds: no more).
+    """
     filled: Counter[str] = Counter()
     executed: defaultdict[str, set[str]] = defaultdict(set)
     last: dict[str, Line] = {}
@@ -72,7 +76,7 @@ def one_intent_one_order(evidence: Evidence) -> Iterator[Violation]:
         where = next(t for c, t in last.items() if digest_of(c) == digest and leg_of(c) == leg)
         if plan is None:
             yield _at(1, where, f"a fill of leg {leg} belongs to no plan")
-        elif qty > number(plan, "qty"):
+        elif qty > number(plan, "qty") and plan["action"] != _CLOSE:
             yield _at(1, where, f"{plan['plan_id']}: {qty} filled of {plan['qty']} planned")
     yield from _rungs(evidence)
 
@@ -230,7 +234,7 @@ def exits_pass(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _closes(evidence: Evidence) -> list[Fields]:
-    closes = (*SHARES, "FULL_CLOSE_PROPOSED")
+    closes = (*SHARES, _CLOSE)
     return [plan for plan in evidence.plans if plan["action"] in closes]
 
 

@@ -90,7 +90,8 @@ class Draw:
     symbols: tuple[str, ...]
     acts: tuple[Act, ...]
     strikes: tuple[Strike, ...]
-    until: float
+    #: What one order of a symbol may have at most, where that is less than a hand may add.
+    most: dict[str, Decimal]
 
 
 def draw(seed: int) -> Draw:
@@ -103,7 +104,10 @@ def draw(seed: int) -> Draw:
         acts += _story(_chance(seed, symbol), symbol, until)
     acts += _disturbances(_chance(seed, "disturbances"), symbols, until)
     acts.sort(key=lambda act: act.at)
-    return Draw(seed, symbols, tuple(acts), tuple(_strikes(_chance(seed, "strikes"))), until)
+    strikes = tuple(_strikes(_chance(seed, "strikes")))
+    few = chance.choice(symbols)
+    most = {few: MARKETS[few][3] * D("1.2")} if chance.random() < 0.2 else {}
+    return Draw(seed, symbols, tuple(acts), strikes, most)
 
 
 def _chance(seed: int, part: str) -> random.Random:
@@ -136,8 +140,10 @@ def _story(chance: random.Random, symbol: str, until: float) -> Iterator[Act]:
 
 def _end(chance: random.Random, symbol: str, at: float) -> Act:
     """How a position ends, or that it stays."""
-    kinds = ("close", "close", "gap", "gap", "hand_close", "hand_part", "hand_grow", "liquidation",
-             "adl", "stay", "stuck", "rejected")  # fmt: skip
+    kinds = (
+        "close", "close", "gap", "gap", "hand_close", "hand_part", "hand_grow", "hand_grow",
+        "hand_cancel", "liquidation", "adl", "stay", "stuck", "rejected",
+    )  # fmt: skip
     kind = chance.choice(kinds)
     if kind == "close":
         return Act(at, "exit", symbol, {"action": "FULL_CLOSE_PROPOSED"})

@@ -154,6 +154,12 @@ class Producer:
             side = "BUY" if (position > 0) == grows else "SELL"
             self.venue.by_hand(act.symbol, side, part, reduce_only=not grows)
 
+    def cancel_by_hand(self, act: Act) -> None:
+        """Somebody withdraws the stop in the exchange's app."""
+        for order in self.venue.open_algo_orders():
+            if order["symbol"] == act.symbol:
+                self.venue.cancel_by_hand(order["clientAlgoId"])
+
     def forced(self, act: Act) -> None:
         """The venue closes a position by force."""
         if self.venue.position(act.symbol):
@@ -341,6 +347,7 @@ _ACTS: dict[str, Callable[[Producer, Act], None]] = {
     "hand_close": Producer.by_hand,
     "hand_part": Producer.by_hand,
     "hand_grow": Producer.by_hand,
+    "hand_cancel": Producer.cancel_by_hand,
     "liquidation": Producer.forced,
     "adl": Producer.forced,
     "stay": lambda _producer, _act: None,

@@ -15,6 +15,15 @@ from tests.venue_gauntlet.checker import INVARIANTS
 from tests.venue_gauntlet.run import Outcome
 
 _NAKED = ("spans", "max_s", "p99_s")
+#: Spans without a stop, by the worst that troubled the venue meanwhile.
+_TITLES: dict[str, str | None] = {
+    "in all": None,
+    "every call succeeding": "",
+    "a call refused": "refusal",
+    "a call without answer": "no answer",
+    "the venue asking for silence": "silence",
+    "the venue down": "down",
+}
 
 
 @dataclass
@@ -30,7 +39,7 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     strikes: Counter[str] = field(default_factory=Counter)
     violations: Counter[int] = field(default_factory=Counter)
-    naked: list[tuple[float, bool]] = field(default_factory=list)
+    naked: list[tuple[float, str]] = field(default_factory=list)
     failed: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -47,12 +56,13 @@ class Report:
         if outcome.violations:
             self.failed.append(outcome)
 
-    def naked_s(self, *, calm: bool) -> tuple[int, float, float]:
+    def naked_s(self, trouble: str | None = None) -> tuple[int, float, float]:
         """How many spans without a stop there were, the longest, and what 99 of 100 stay below.
 
-        In seconds; `calm` counts those alone during which every call to the venue succeeded.
+        In seconds; of all spans, or of those during which a `trouble` was the venue's worst ("":
+        every call succeeded).
         """
-        lengths = sorted(s for s, disturbed in self.naked if not (calm and disturbed))
+        lengths = sorted(s for s, worst in self.naked if trouble in (None, worst))
         if not lengths:
             return 0, 0.0, 0.0
         count = len(lengths)
@@ -76,8 +86,10 @@ class Report:
             "strikes": dict(sorted(self.strikes.items())),
             "kills": self.kills,
             "violations": {str(n): self.violations[n] for n in (*INVARIANTS, 16)},
-            "naked": dict(zip(_NAKED, self.naked_s(calm=False), strict=True)),
-            "naked_calm": dict(zip(_NAKED, self.naked_s(calm=True), strict=True)),
+            "naked": {
+                title: dict(zip(_NAKED, self.naked_s(trouble), strict=True))
+                for title, trouble in _TITLES.items()
+            },
             "failed": [outcome.seed for outcome in self.failed],
         }
 
@@ -112,9 +124,10 @@ def show(console: Console, report: Report, caught: Iterable[tuple[str, str]] = (
         "violations",
         " ".join(f"{n}:{report.violations[n]}" for n in (*INVARIANTS, 16)),
     )
-    for title, calm in (("naked", False), ("naked, no call failing", True)):
-        count, most, p99 = report.naked_s(calm=calm)
-        table.add_row(title, f"max {most:.2f} s, p99 {p99:.2f} s, of {count} spans")
+    for title, trouble in _TITLES.items():
+        count, most, p99 = report.naked_s(trouble)
+        text = f"max {most:.2f} s, p99 {p99:.2f} s, of {count} spans"
+        table.add_row(f"naked, {title}", text)
     for name, by in caught:
         table.add_row(name, by)
     console.print(table)

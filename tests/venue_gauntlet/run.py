@@ -26,13 +26,15 @@ from tests.venue_gauntlet.evidence import Evidence, Terms, Violation, leg_of, nu
 from tests.venue_gauntlet.lives import Notes, Order
 from tests.venue_gauntlet.producer import Producer
 from tests.venue_gauntlet.supervisor import Supervisor
-from tests.venue_gauntlet.timeline import disturbed, timeline, troubles
+from tests.venue_gauntlet.timeline import timeline, trouble_in, troubles
 from tests.venue_gauntlet.zygote import Zygote
 
 #: The waits of the UNKNOWN protocol, shortened; the limits that are judged are not.
 RECV_WINDOW_S, DOUBT_FIRST_S, DOUBT_AGAIN_S, TIMEOUT_S = 1.0, 0.2, 0.5, 0.5
 #: How long all may take to become quiet after the last fault, in seconds.
 QUIET_WITHIN_S = 20.0
+#: The same for a life with a defect: long enough for the limits that are judged.
+_DEFECT_QUIET_S = 11.0
 #: How long the first look at the account may take before the run goes on without it.
 _FIRST_LOOK_S = 6.0
 _STILL_S = 0.4
@@ -43,7 +45,7 @@ KEY, SECRET = "gauntlet-key", "gauntlet-secret"
 @dataclass
 class Outcome:
     """What a run came to, in plain values. `naked` has each span in seconds, and
-    whether calls failed meanwhile."""
+    what troubled the venue meanwhile."""
 
     seed: int
     seconds: float
@@ -54,7 +56,7 @@ class Outcome:
     lives: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     strikes: dict[str, int] = field(default_factory=dict)
-    naked: list[tuple[float, bool]] = field(default_factory=list)
+    naked: list[tuple[float, str]] = field(default_factory=list)
     folder: str = ""
 
     def to_json(self) -> str:
@@ -86,6 +88,7 @@ class Run:
         load_library(self._client)
         config = DoubleConfig(
             symbols={symbol: MARKETS[symbol][0] for symbol in self.draw.symbols},
+            max_market_qty=self.draw.most,
             wallet=WALLET,
             api_key=KEY,
             api_secret=SECRET,
@@ -170,7 +173,7 @@ class Run:
         venue.faults.script("venue_up")
         self._client.set(MODE_KEY, "RUN")
         self._notes.write("mode", mode="RUN")
-        deadline = time.monotonic() + QUIET_WITHIN_S
+        deadline = time.monotonic() + (_DEFECT_QUIET_S if self._defect else QUIET_WITHIN_S)
         since = None
         why = ""
         while time.monotonic() < deadline:
@@ -269,7 +272,7 @@ class Run:
             lives=sum(1 for _ in evidence.noted("acquired")),
             faults=dict(faults),
             strikes=dict(strikes),
-            naked=[(round(span.seconds, 3), disturbed(span, troubled)) for span in naked],
+            naked=[(round(span.seconds, 3), trouble_in(span, troubled)) for span in naked],
             folder=str(self._folder),
         )
 

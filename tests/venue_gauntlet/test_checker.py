@@ -123,8 +123,8 @@ def stop_on_another_price(tale: Tale) -> None:
 
 def only_stop_withdrawn(tale: Tale) -> None:
     first = tale.ledger[4]
-    tale.request(first["client_id"], method="DELETE", book="algo")
     tale.ended(first)
+    tale.request(first["client_id"], method="DELETE", book="algo")
     tale.stop(count=2)
 
 
@@ -297,9 +297,26 @@ def test_a_stop_may_be_withdrawn_when_another_stands() -> None:
     tale = well()
     first = tale.ledger[4]
     tale.stop(count=2)
-    tale.request(first["client_id"], method="DELETE", book="algo")
     tale.ended(first)
+    tale.request(first["client_id"], method="DELETE", book="algo")
     assert found(tale) == set()
+
+
+def test_a_hand_may_withdraw_a_stop_and_a_call_that_comes_too_late_did_not() -> None:
+    tale = well()
+    first = tale.ledger[4]
+    tale.ended(first)
+    tale.request(first["client_id"], method="DELETE", book="algo", http=400, code=-2011)
+    tale.after(0.3).stop(count=2)
+    assert found(tale) == set()
+
+
+def test_a_full_close_closes_what_is_held_when_it_is_done() -> None:
+    tale = well()
+    tale.trade(tale.order("web-1", "BUY", "0.5", reduce_only=False), "0.5")
+    tale.leave("plan.close", "FULL_CLOSE_PROPOSED", "1.25", planned="0.75")
+    tale.after(0.1).ended(tale.ledger[4])
+    assert 1 not in found(tale)
 
 
 def test_a_new_stop_may_be_too_small_for_what_a_hand_has_added_meanwhile() -> None:
@@ -307,8 +324,8 @@ def test_a_new_stop_may_be_too_small_for_what_a_hand_has_added_meanwhile() -> No
     first = tale.ledger[4]
     tale.trade(tale.order("web-1", "BUY", "0.25", reduce_only=False), "0.25")
     tale.stop("0.75", count=2)
-    tale.request(first["client_id"], method="DELETE", book="algo")
     tale.ended(first)
+    tale.request(first["client_id"], method="DELETE", book="algo")
     tale.after(0.2).stop("1", count=3)
     assert 6 not in found(tale)
 
@@ -319,6 +336,16 @@ def test_trouble_that_comes_too_late_is_no_excuse() -> None:
     tale.after(0.1).line("up")
     tale.stop()
     assert found(tale) == {6}
+
+
+def test_a_life_that_was_paused_before_it_took_over_may_succeed_a_younger_one() -> None:
+    tale = well()
+    tale.after(0.1).note("acquired", life=3, epoch=11)
+    tale.after(0.1).note("acquired", life=2, epoch=12)
+    tale.after(0.1).note("committed", life=2, began=tale.at)
+    assert found(tale) == set()
+    tale.note("committed", life=3, began=tale.at)
+    assert found(tale) == {13}
 
 
 def test_a_stale_answer_is_no_excuse() -> None:

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tests.venue_gauntlet.evidence import ZERO, Evidence, Line, is_true, leg_of, number
+from tests.venue_gauntlet.evidence import (
+    ZERO,
+    Evidence,
+    Line,
+    client_id_of,
+    is_true,
+    leg_of,
+    number,
+)
 
 NAKED_LIMIT_S = 2.0
 AFTER_OUTAGE_S = 10.0
@@ -31,6 +39,21 @@ class Span:
     def seconds(self) -> float:
         """How long."""
         return self.end - self.start
+
+
+#: What one call does is written down within this time.
+_SAME_CALL_S = 0.02
+#: What may trouble the venue, the worst first.
+TROUBLES = ("down", "silence", "no answer", "refusal")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """From `start` to `end` the venue could not be used, or a call failed: `what` says how."""
+
+    start: float
+    end: float
+    what: str
 
 
 @dataclass(slots=True)
@@ -87,7 +110,18 @@ def bared(evidence: Evidence) -> list[Span]:
     Each is a span without length; `what` is the stop's client id. A smaller one beside it is as
     large as the position was when it was placed: what others add comes to be known later.
     """
-    return _read(evidence)[2]
+    asked = [line for line in evidence.lines("request") if line["method"] == "DELETE"]
+    return [gone for gone in _read(evidence)[2] if _by_us(gone, asked)]
+
+
+def _by_us(gone: Span, asked: list[Line]) -> bool:
+    """Whether a call of ours withdrew it, and not a hand: its line comes right after the end."""
+    return any(
+        client_id_of(line) == gone.what
+        and not line["code"]
+        and 0 <= float(line["t"]) - gone.start <= _SAME_CALL_S
+        for line in asked
+    )
 
 
 def _read(evidence: Evidence) -> tuple[list[Span], list[Span], list[Span]]:
@@ -164,14 +198,14 @@ def _rest(state: _Symbol, line: Line) -> None:
         )
 
 
-def troubles(evidence: Evidence) -> list[tuple[float, float]]:
+def troubles(evidence: Evidence) -> list[Trouble]:
     """When the venue could not be used: spells of it being down, and calls that it let fail.
 
     A call that got no answer lasts as long as the client waits for one, and one that was answered
     by a wish for silence as long as that. Stale answers and lost events are no such trouble: the
     venue was there.
     """
-    found: list[tuple[float, float]] = []
+    found: list[Trouble] = []
     down_since: float | None = None
     for line in evidence.lines("down", "up", "request"):
         at = float(line["t"])
@@ -179,34 +213,36 @@ def troubles(evidence: Evidence) -> list[tuple[float, float]]:
             down_since = at if down_since is None else down_since
         elif line["kind"] == "up":
             if down_since is not None:
-                found.append((down_since, at))
+                found.append(Trouble(down_since, at, "down"))
             down_since = None
-        elif (lasted_s := _lasted_s(line, evidence.terms.timeout_s)) is not None:
-            found.append((at, at + lasted_s))
+        elif (trouble := _of_a_call(line, evidence.terms.timeout_s)) is not None:
+            found.append(trouble)
     if down_since is not None:
-        found.append((down_since, evidence.terms.ended_at))
-    return sorted(found)
+        found.append(Trouble(down_since, evidence.terms.ended_at, "down"))
+    return sorted(found, key=lambda trouble: trouble.start)
 
 
-def _lasted_s(request: Line, timeout_s: float) -> float | None:
-    """For how long a call could not be made because of this answer; None where all is well."""
-    http = int(request["http"] or 0)
+def _of_a_call(request: Line, timeout_s: float) -> Trouble | None:
+    """The trouble that an answer tells of; None where all is well."""
+    at, http = float(request["t"]), int(request["http"] or 0)
     if http in (418, 429):
-        return SILENCE_S
+        return Trouble(at, at + SILENCE_S, "silence")
     if not http:
-        return timeout_s
-    return 0.0 if http >= 500 or http == 408 or (request.get("fault") and http >= 400) else None
+        return Trouble(at, at + timeout_s, "no answer")
+    if http >= 500 or http == 408:
+        return Trouble(at, at, "no answer")
+    return Trouble(at, at, "refusal") if request.get("fault") and http >= 400 else None
 
 
-def deadline_of(span: Span, limit_s: float, troubled: list[tuple[float, float]]) -> float:
+def deadline_of(span: Span, limit_s: float, troubled: list[Trouble]) -> float:
     """Until when a span may last: its limit, or later if the venue could not be used meanwhile.
 
     Trouble that comes when it is too late already is no excuse.
     """
     deadline = span.start + limit_s
-    for start, end in troubled:
-        if end >= span.start and start <= deadline:
-            deadline = max(deadline, end + AFTER_OUTAGE_S)
+    for trouble in troubled:
+        if trouble.end >= span.start and trouble.start <= deadline:
+            deadline = max(deadline, trouble.end + AFTER_OUTAGE_S)
     return deadline
 
 
@@ -219,6 +255,7 @@ def overdue(spans: list[Span], evidence: Evidence, limit_s: float) -> Iterator[t
             yield span, deadline
 
 
-def disturbed(span: Span, troubled: list[tuple[float, float]]) -> bool:
-    """Whether calls to the venue failed while a span lasted."""
-    return any(end >= span.start and start <= span.end for start, end in troubled)
+def trouble_in(span: Span, troubled: list[Trouble]) -> str:
+    """The worst that troubled the venue while a span lasted; nothing if every call succeeded."""
+    met = {t.what for t in troubled if t.end >= span.start and t.start <= span.end}
+    return next((what for what in TROUBLES if what in met), "")
