@@ -96,7 +96,8 @@ def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
     else:
         position = replace(position, wanted_stop=_beyond_the_mark(turn, position, default))
     turn.keep(position)
-    turn.stated("ADOPTED", found.symbol, snapshot.at)
+    unknown = "" if past.known else "history unknown: its rungs count as taken"
+    turn.stated("ADOPTED", found.symbol, snapshot.at, unknown)
     turn.note(
         "adopted", symbol=found.symbol, side=found.side, qty=found.qty,
         entry_price=found.entry_price, stop_loss=position.stop_loss, position_id=position_id,

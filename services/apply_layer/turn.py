@@ -216,18 +216,24 @@ class Turn:
             plan_id=sent.plan_id,
         )
 
-    def stated(self, status: Any, symbol: str, at: datetime) -> None:
+    def stated(self, status: Any, symbol: str, at: datetime, reason: str = "") -> None:
         """Publish a position that was adopted, or how a symbol stands."""
         position = self.state.positions.get(symbol)
-        self._state(status, status.lower(), symbol, at, position)
+        self._state(status, status.lower(), symbol, at, position, reason)
 
     def changed_elsewhere(self, position: Position, at: datetime) -> None:
         """Publish what somebody else left of a position; of nothing, too, with the id it had."""
         symbol = position.symbol
-        self._state("POSITION", "changed", symbol, at, position)
+        self._state("POSITION", "changed", symbol, at, position, "changed elsewhere")
 
     def _state(
-        self, status: Any, word: str, symbol: str, at: datetime, position: Position | None
+        self,
+        status: Any,
+        word: str,
+        symbol: str,
+        at: datetime,
+        position: Position | None,
+        reason: str,
     ) -> None:
         number = self.state.statements.get(symbol, 0) + 1
         statements = {**self.state.statements, symbol: number}
@@ -238,7 +244,7 @@ class Turn:
                 **self._head(name, at, None),
                 **position_block(position, self.state.rules[symbol]),
                 status=status,
-                reason="changed elsewhere" if word == "changed" else "",
+                reason=reason,
             )
         )
 

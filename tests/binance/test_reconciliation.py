@@ -256,6 +256,8 @@ def test_where_the_history_does_not_reach_all_rungs_count_as_taken(desk: Desk) -
     lose_redis(desk)
     desk.until(desk.holds)
     assert desk.position().harvested_qty == D("0.075")
+    (adopted,) = [r for r in desk.results if r["status"] == "ADOPTED"]
+    assert adopted["reason"].startswith("history unknown")
     for action in ("PARTIAL_25", "PARTIAL_50", "PARTIAL_75"):
         desk.leave(action)
     assert desk.codes == ["already_harvested"] * 3
