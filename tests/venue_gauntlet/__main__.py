@@ -4,6 +4,7 @@
     --seed S --runs 1            one run again: its draws come from the seed alone (see `run`)
     --defects                    every defect of `defects`, until the checker has caught it
     --defect NAME                that one alone
+    --real-waits                 timeouts and doubts as long as the settings have them: slow
     --keep FOLDER                where ledgers and logs go (a temporary folder otherwise)
     --json                       figures for a program
 
@@ -37,6 +38,7 @@ def main() -> int:
     parser.add_argument("--defect", choices=sorted(DEFECTS))
     parser.add_argument("--defects", action="store_true")
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--real-waits", action="store_true")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     console = Console(stderr=asked.json)
@@ -60,7 +62,8 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _runs(asked: argparse.Namespace, console: Console, folder: Path) -> int:
     report = Report()
     started = time.monotonic()
-    tasks = [Task(asked.seed + offset) for offset in range(asked.runs)]
+    seeds = range(asked.seed, asked.seed + asked.runs)
+    tasks = [Task(seed, real_waits=asked.real_waits) for seed in seeds]
     for _, outcome in play(tasks, jobs=min(asked.jobs, len(tasks)), folder=folder):
         report.add(outcome)
         show_run(console, outcome)

@@ -29,17 +29,34 @@ from tests.venue_gauntlet.supervisor import Supervisor
 from tests.venue_gauntlet.timeline import timeline, trouble_in, troubles
 from tests.venue_gauntlet.zygote import Zygote
 
-#: The waits of the UNKNOWN protocol, shortened; the limits that are judged are not.
-RECV_WINDOW_S, DOUBT_FIRST_S, DOUBT_AGAIN_S, TIMEOUT_S = 1.0, 0.2, 0.5, 0.5
-#: How long all may take to become quiet after the last fault, in seconds.
-QUIET_WITHIN_S = 20.0
-#: The same for a life with a defect: long enough for the limits that are judged.
+#: How long a life with a defect is waited for: as long as the limits that are judged need.
 _DEFECT_QUIET_S = 11.0
 #: How long the first look at the account may take before the run goes on without it.
 _FIRST_LOOK_S = 6.0
 _STILL_S = 0.4
 _TURN_S = 0.02
 KEY, SECRET = "gauntlet-key", "gauntlet-secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What apply_layer waits for, in seconds, and how long a run waits until all is quiet.
+
+    The limits that are judged (2 s without a stop, 10 s after an outage) are not among them.
+    """
+
+    recv_window_s: float
+    doubt_first_s: float
+    doubt_again_s: float
+    timeout_s: float
+    settle_s: float
+    reconcile_every_s: float
+    quiet_within_s: float
+
+
+#: As the settings have them, and shortened, so that a run takes seconds.
+REAL = Waits(5.0, 5.0, 10.0, 5.0, 5.0, 30.0, 60.0)
+SHORT = Waits(1.0, 0.2, 0.5, 0.5, 0.5, 3.0, 20.0)
 
 
 @dataclass
@@ -68,13 +85,16 @@ class Run:
     """One run in a folder of its own, on a server that is emptied for it."""
 
     def __init__(
-        self, seed: int, zygote: Zygote, url: str, folder: Path, *, defect: str = ""
-    ) -> None:
+        self, seed: int, zygote: Zygote, url: str, folder: Path, *, defect: str = "",
+        waits: Waits = SHORT,
+    ) -> None:  # fmt: skip
         self.draw: Draw = draw(seed)
         self._zygote = zygote
         self._url = url
         self._folder = folder
         self._defect = defect
+        self._waits = waits
+        self._quiet_s = _DEFECT_QUIET_S if defect else waits.quiet_within_s
         self._client: Any = Redis.from_url(url, protocol=2)
         # The double asks from a thread of its own.
         self._witness = Redis.from_url(url, protocol=2)
@@ -147,18 +167,19 @@ class Run:
         keys = self._folder / "keys.toml"
         keys.write_text(f'key = "{KEY}"\nsecret = "{SECRET}"\n', encoding="ascii")
         keys.chmod(0o600)
+        waits = self._waits
         own = {
             "VENUE": "binance-usdm",
             "SYMBOLS": json.dumps(self.draw.symbols),
             "LIVE__REST_URL": venue.rest_url,
             "LIVE__WS_URL": venue.ws_url,
             "LIVE__KEY_FILE": str(keys),
-            "LIVE__RECV_WINDOW_MS": str(int(RECV_WINDOW_S * 1000)),
-            "LIVE__DOUBT_FIRST_S": str(DOUBT_FIRST_S),
-            "LIVE__DOUBT_AGAIN_S": str(DOUBT_AGAIN_S),
-            "LIVE__TIMEOUT_S": str(TIMEOUT_S),
-            "LIVE__SETTLE_S": "0.5",
-            "LIVE__RECONCILE_EVERY_S": "3",
+            "LIVE__RECV_WINDOW_MS": str(int(waits.recv_window_s * 1000)),
+            "LIVE__DOUBT_FIRST_S": str(waits.doubt_first_s),
+            "LIVE__DOUBT_AGAIN_S": str(waits.doubt_again_s),
+            "LIVE__TIMEOUT_S": str(waits.timeout_s),
+            "LIVE__SETTLE_S": str(waits.settle_s),
+            "LIVE__RECONCILE_EVERY_S": str(waits.reconcile_every_s),
         }
         shared = {"REDIS_URL": self._url, "QUANTUM_METRICS__BASE_PORT": "0"}
         return shared | {f"QUANTUM_APPLY_LAYER__{name}": value for name, value in own.items()}
@@ -173,7 +194,7 @@ class Run:
         venue.faults.script("venue_up")
         self._client.set(MODE_KEY, "RUN")
         self._notes.write("mode", mode="RUN")
-        deadline = time.monotonic() + (_DEFECT_QUIET_S if self._defect else QUIET_WITHIN_S)
+        deadline = time.monotonic() + self._quiet_s
         since = None
         why = ""
         while time.monotonic() < deadline:
@@ -235,9 +256,9 @@ class Run:
             },
             terms=Terms(
                 wallet=WALLET,
-                recv_window_s=RECV_WINDOW_S,
-                doubt_again_s=DOUBT_AGAIN_S,
-                timeout_s=TIMEOUT_S,
+                recv_window_s=self._waits.recv_window_s,
+                doubt_again_s=self._waits.doubt_again_s,
+                timeout_s=self._waits.timeout_s,
                 ended_at=time.time(),
             ),
         )
@@ -256,7 +277,7 @@ class Run:
     def _judge(self, evidence: Evidence, unquiet: str, seconds: float) -> Outcome:
         violations = check(evidence)
         if unquiet:
-            what = f"not quiet {QUIET_WITHIN_S:.0f} s after the last fault: {unquiet}"
+            what = f"not quiet {self._quiet_s:.0f} s after the last fault: {unquiet}"
             violations.append(Violation(16, what, "apply_layer", evidence.terms.ended_at))
         naked, _ = timeline(evidence)
         troubled = troubles(evidence)

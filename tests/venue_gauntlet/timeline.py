@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from tests.venue_gauntlet.evidence import (
+    ENTRY,
     ZERO,
     Evidence,
     Line,
@@ -82,6 +83,8 @@ class _Symbol:
     """One symbol while its lines are read."""
 
     position: Decimal = ZERO
+    #: Whether an entry of ours opened it; what a hand opens has to be found first.
+    entered: bool = False
     stops: dict[tuple[str, str], _Stop] = field(default_factory=dict)
     resting: dict[tuple[str, str], str] = field(default_factory=dict)
     naked_since: float | None = None
@@ -105,7 +108,7 @@ def timeline(evidence: Evidence) -> tuple[list[Span], list[Span]]:
 
 
 def bared(evidence: Evidence) -> list[Span]:
-    """The moments at which a stop of ours was withdrawn while no other stood beside it.
+    """The moments at which the only stop of a position that we opened was withdrawn by us.
 
     Each is a span without length; `what` is the stop's client id. A smaller one beside it is as
     large as the position was when it was placed: what others add comes to be known later.
@@ -137,7 +140,7 @@ def _read(evidence: Evidence) -> tuple[list[Span], list[Span], list[Span]]:
         bare = bool(state.position) and not state.covered
         ours = leg_of(str(line.get("client_id", ""))) is not None
         alone_no_more = was_covered and bool(state.position) and not state.stopped
-        if alone_no_more and ours and line.get("status") == "CANCELED":
+        if alone_no_more and ours and state.entered and line.get("status") == "CANCELED":
             withdrawn.append(Span(name, at, at, str(line["client_id"])))
         state.naked_since = _edge(naked, name, state.naked_since, at, holds=bare)
         lonely = not state.position and bool(state.resting)
@@ -164,7 +167,9 @@ def _edge(
 def _apply(state: _Symbol, line: Line) -> None:
     match line["kind"]:
         case "trade":
-            state.position = number(line, "position")
+            before, state.position = state.position, number(line, "position")
+            if before * state.position <= 0:
+                state.entered = leg_of(str(line["client_id"])) == ENTRY
         case "order":
             _rest(state, line)
         case "ended":

@@ -16,16 +16,17 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 from shared.server import LocalServer
-from tests.venue_gauntlet.run import Outcome, Run
+from tests.venue_gauntlet.run import REAL, SHORT, Outcome, Run
 from tests.venue_gauntlet.zygote import Zygote
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One run to be played: its seed, and the defect that its lives have, if any."""
+    """One run to be played: its seed, the defect that its lives have, if any, and their waits."""
 
     seed: int
     defect: str = ""
+    real_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ def _begin(folder: Path) -> None:
 def _play(task: Task) -> Outcome:
     worker = _HERE[0]
     folder = worker.folder / f"run-{task.defect or 'sound'}-{task.seed}"
-    outcome = Run(task.seed, worker.zygote, worker.server.url, folder, defect=task.defect).go()
+    waits = REAL if task.real_waits else SHORT
+    run = Run(task.seed, worker.zygote, worker.server.url, folder, defect=task.defect, waits=waits)
+    outcome = run.go()
     if not outcome.violations:
         shutil.rmtree(folder)
     return outcome
