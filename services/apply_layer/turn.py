@@ -219,12 +219,12 @@ class Turn:
     def stated(self, status: Any, symbol: str, at: datetime, reason: str = "") -> None:
         """Publish a position that was adopted, or how a symbol stands."""
         position = self.state.positions.get(symbol)
-        self._state(status, status.lower(), symbol, at, position, reason)
+        self._state(status, status.lower(), symbol, at, position, reason=reason)
 
     def changed_elsewhere(self, position: Position, at: datetime) -> None:
         """Publish what somebody else left of a position; of nothing, too, with the id it had."""
         symbol = position.symbol
-        self._state("POSITION", "changed", symbol, at, position, "changed elsewhere")
+        self._state("POSITION", "changed", symbol, at, position, reason="changed elsewhere")
 
     def _state(
         self,
@@ -233,6 +233,7 @@ class Turn:
         symbol: str,
         at: datetime,
         position: Position | None,
+        *,
         reason: str,
     ) -> None:
         number = self.state.statements.get(symbol, 0) + 1

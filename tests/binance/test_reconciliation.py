@@ -218,6 +218,22 @@ def test_hedge_mode_refuses_to_start_and_says_how_to_change_it(tmp_path: Path) -
             list(desk.outside.cycle())
 
 
+def test_an_order_that_comes_in_several_trades_gets_one_stop_for_all_of_it(tmp_path: Path) -> None:
+    with desk_at(tmp_path, trades_per_order=4) as desk:
+        desk.ready()
+        desk.enter()
+        desk.until(desk.holds)
+        assert (len(desk.executed("s")), len(desk.stops())) == (1, 1)
+        assert D(desk.stops()[0]["quantity"]) == D("0.1")
+        desk.leave("PARTIAL_25")
+        desk.until(desk.quiet)
+        assert desk.position().harvested_qty == D("0.025")
+        assert desk.statuses.count("PARTIALLY_FILLED") == 6
+        desk.leave()
+        desk.until(desk.flat)
+        agree(desk)
+
+
 # -- Redis lost altogether ----------------------------------------------------------------------
 
 
