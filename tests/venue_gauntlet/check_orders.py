@@ -126,19 +126,27 @@ def doubt_ends_with_proof(evidence: Evidence) -> Iterator[Violation]:
     """4: what ended in doubt has a stored proof or is in doubt still; none is sent again before."""
     shown = {result.get("client_order_id", "") for result in evidence.results}
     accepted = {str(order["client_id"]) for order in evidence.lines("order")}
-    for post in evidence.posts:
-        client_id = client_id_of(post)
-        if leg_of(client_id) is None or not is_doubtful(post):
-            continue
+    for client_id, why, line in _doubts(evidence):
         known = f"proofs/{client_id}" in evidence.documents
         standing = evidence.documents.get(f"orders/{client_id}")
         # A trade or a stop that was published under its name shows that it was executed.
         if known or standing or (client_id in accepted and client_id in shown):
             continue
-        what = f"{client_id} was in doubt ({post.get('fault') or post['http']}), without a proof"
-        yield _at(4, post, what)
+        yield _at(4, line, f"{client_id} was in doubt ({why}), without a proof")
     yield from _false_proofs(evidence)
     yield from _sent_again(evidence)
+
+
+def _doubts(evidence: Evidence) -> Iterator[tuple[str, str, Line]]:
+    """Each order of which its sender could not know: no clear answer, or killed before it came."""
+    for post in evidence.posts:
+        client_id = client_id_of(post)
+        if leg_of(client_id) is not None and is_doubtful(post):
+            yield client_id, str(post.get("fault") or post["http"]), post
+    for note in evidence.noted("struck"):
+        client_id = str(note.get("client_id", ""))
+        if leg_of(client_id) is not None and note["how"] == "kill" and "_order" in note["step"]:
+            yield client_id, f"killed {note['step']}", note
 
 
 def _false_proofs(evidence: Evidence) -> Iterator[Violation]:

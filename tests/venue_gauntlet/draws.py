@@ -163,7 +163,7 @@ def _disturbances(chance: random.Random, symbols: tuple[str, ...], until: float)
         at = chance.uniform(0.5, until - 1.0)
         yield Act(at, "mode", params={"mode": "EXITS_ONLY"})
         yield Act(at + chance.uniform(0.5, 1.5), "mode", params={"mode": "RUN"})
-    for _ in range(chance.choice((0, 1, 2, 3))):
+    for _ in range(chance.choice((1, 2, 2, 3, 4))):
         kind, params = chance.choice(ORDER_FAULTS)
         path = "/fapi/v1/order"
         if kind != "partial_fill_then_cancel" and chance.random() < 0.4:

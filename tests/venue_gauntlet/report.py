@@ -39,7 +39,8 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     strikes: Counter[str] = field(default_factory=Counter)
     violations: Counter[int] = field(default_factory=Counter)
-    naked: list[tuple[float, str]] = field(default_factory=list)
+    #: Of each span without a stop: seconds, the worst trouble, and the seed.
+    naked: list[tuple[float, str, int]] = field(default_factory=list)
     failed: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -52,7 +53,7 @@ class Report:
         self.faults += Counter(outcome.faults)
         self.strikes += Counter(outcome.strikes)
         self.violations += Counter(violation.invariant for violation in outcome.violations)
-        self.naked += outcome.naked
+        self.naked += [(*span, outcome.seed) for span in outcome.naked]
         if outcome.violations:
             self.failed.append(outcome)
 
@@ -62,7 +63,7 @@ class Report:
         In seconds; of all spans, or of those during which a `trouble` was the venue's worst ("":
         every call succeeded).
         """
-        lengths = sorted(s for s, worst in self.naked if trouble in (None, worst))
+        lengths = sorted(s for s, worst, _ in self.naked if trouble in (None, worst))
         if not lengths:
             return 0, 0.0, 0.0
         count = len(lengths)
@@ -126,7 +127,10 @@ def show(console: Console, report: Report, caught: Iterable[tuple[str, str]] = (
     )
     for title, trouble in _TITLES.items():
         count, most, p99 = report.naked_s(trouble)
-        text = f"max {most:.2f} s, p99 {p99:.2f} s, of {count} spans"
+        seed = next(
+            (n for s, worst, n in report.naked if s == most and trouble in (None, worst)), 0
+        )
+        text = f"max {most:.2f} s (seed {seed}), p99 {p99:.2f} s, of {count} spans"
         table.add_row(f"naked, {title}", text)
     for name, by in caught:
         table.add_row(name, by)

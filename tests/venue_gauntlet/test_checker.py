@@ -59,6 +59,10 @@ def lost_sight_of_a_doubt(tale: Tale) -> None:
     tale.request(name_of("x", "plan.P50"), http=0, fault="timed_out_not_executed")
 
 
+def killed_before_the_answer(tale: Tale) -> None:
+    tale.note("struck", life=1, step="sent_order", how="kill", client_id=NEXT_ID)
+
+
 def sent_again_at_once(tale: Tale) -> None:
     doubtful(tale)
     tale.after(0.1).request(NEXT_ID)
@@ -205,7 +209,8 @@ def exit_never_answered(tale: Tale) -> None:
 SPOILT: tuple[tuple[int, Callable[[Tale], None]], ...] = (
     (1, executed_twice), (1, more_than_planned), (1, of_no_plan), (1, rung_too_large),
     (3, not_in_the_journal),
-    (4, lost_sight_of_a_doubt), (4, sent_again_at_once), (4, sent_again_after_one_answer),
+    (4, lost_sight_of_a_doubt), (4, killed_before_the_answer), (4, sent_again_at_once),
+    (4, sent_again_after_one_answer),
     (4, sent_again_after_early_answers), (4, proved_absent_and_there),
     (5, record_is_off), (5, record_is_gone), (5, stream_is_off),
     (6, naked_too_long), (6, stop_too_small), (6, stop_on_the_wrong_side),
