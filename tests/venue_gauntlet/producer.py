@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +17,7 @@ from typing import Any
 
 from redis import Redis
 
-from services.apply_layer.double import Double
+from services.apply_layer.double import Double, Refused
 from shared.contracts import EntryPlan, ExitPlan, MarketTick, Message, MoveStopPlan, encode
 from shared.sides import Side
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MARKET_TICK, MODE_KEY
@@ -152,7 +153,9 @@ class Producer:
         if part:
             grows = act.kind == "hand_grow"
             side = "BUY" if (position > 0) == grows else "SELL"
-            self.venue.by_hand(act.symbol, side, part, reduce_only=not grows)
+            # More than one order may be is refused to a hand as well; then nothing happened.
+            with suppress(Refused):
+                self.venue.by_hand(act.symbol, side, part, reduce_only=not grows)
 
     def cancel_by_hand(self, act: Act) -> None:
         """Somebody withdraws the stop in the exchange's app."""
