@@ -85,12 +85,14 @@ class LocalServer:
         *,
         binary: Path | None = None,
         appendfsync: AppendFsync = "always",
+        configuration: Path | None = None,
         die_with_parent: bool = True,
     ) -> None:
         """Prepare a server on `folder`, without starting it; see `start`."""
         self.folder = folder.resolve()
         self.binary = find_server_binary() if binary is None else binary
         self.appendfsync = appendfsync
+        self.configuration = configuration
         self.die_with_parent = die_with_parent
         self._socket_folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -102,11 +104,13 @@ class LocalServer:
         *,
         binary: Path | None = None,
         appendfsync: AppendFsync = "always",
+        configuration: Path | None = None,
         die_with_parent: bool = True,
     ) -> LocalServer:
         """Start a server on `folder` (made if missing) and return it once it answers.
 
         `appendfsync` is the server's own setting; "always" loses nothing to a power cut.
+        A `configuration` file says everything instead, but for the socket, the folder and the log.
         With `die_with_parent` the server is asked to stop when this process dies, even by SIGKILL.
         That needs Linux, util-linux's `setpriv` and a call from the main thread (the kernel watches
         the thread, not the process); elsewhere the server outlives a parent that is killed.
@@ -115,7 +119,11 @@ class LocalServer:
         server's log, where it does not come up.
         """
         server = cls(
-            folder, binary=binary, appendfsync=appendfsync, die_with_parent=die_with_parent
+            folder,
+            binary=binary,
+            appendfsync=appendfsync,
+            configuration=configuration,
+            die_with_parent=die_with_parent,
         )
         server.restart()
         return server
@@ -235,19 +243,24 @@ class LocalServer:
         # The folder is the working directory and every path is relative or without spaces, because
         # the server re-parses its arguments as lines of a configuration file.
         socket_path = SOCKET_NAME if self._socket_folder is None else str(self._socket_path)
-        server = [
-            str(self.binary),
+        place = [
             *("--port", "0"),
             *("--unixsocket", socket_path),
             *("--unixsocketperm", "700"),
             *("--daemonize", "no"),
             *("--dir", "."),
             *("--logfile", ""),
+        ]
+        behaviour = [
             *("--save", ""),
             *("--appendonly", "yes"),
             *("--appendfsync", self.appendfsync),
             *("--maxmemory-policy", "noeviction"),
         ]
+        if self.configuration is None:
+            server = [str(self.binary), *place, *behaviour]
+        else:
+            server = [str(self.binary), str(self.configuration.resolve()), *place]
         if not self.die_with_parent or threading.current_thread() is not threading.main_thread():
             return server
         # A program of its own rather than preexec_fn, which can deadlock between fork and exec in
@@ -265,7 +278,8 @@ class LocalServer:
                     f"{self._log_tail(log_start)}"
                 )
             reply = _ask(self._socket_path, b"FUNCTION LIST\r\n")
-            if reply.startswith(b"*"):
+            # One that wants to know who asks is up as well.
+            if reply.startswith((b"*", b"-NOAUTH")):
                 return
             if reply.startswith(b"-ERR unknown command"):
                 raise ServerFailed(

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Give every Redis user a password, and write the file of users as the server takes it.
+
+Reads users.acl beside this file, and the passwords that an earlier run wrote.
+Writes into one folder: `users.acl`, one line for each user with the hash of the password, and
+`<user>.env`, the password in the address that this one user connects to. Run again, it keeps every
+password that it finds, so an upgrade of the rights changes no password. `--new USER` makes a new
+one. A running server takes the file by ACL LOAD.
+
+Needs Python's standard library alone: it runs before anything of the suite is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+SOURCE = Path(__file__).with_name("users.acl")
+#: Those who use redis-cli, which does not take the address of a socket together with a password.
+PEOPLE = ("operator", "administrator")
+PASSWORD_BYTES = 32
+
+
+def users(source: str) -> Iterator[tuple[str, list[str]]]:
+    """Each user of the readable form, with the words that say what it may.
+
+    Raises:
+        ValueError: a line belongs to no user.
+    """
+    user: tuple[str, list[str]] | None = None
+    for line in source.splitlines():
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if not line[0].isspace():
+            if user is not None:
+                yield user
+            if words[0] != "user" or len(words) < 3:
+                raise ValueError(f"not the beginning of a user: {line}")
+            user = (words[1], words[2:])
+        elif user is None:
+            raise ValueError(f"rights of nobody: {line.strip()}")
+        else:
+            user[1].extend(words)
+    if user is not None:
+        yield user
+
+
+def server_line(name: str, rights: list[str], password: str | None) -> str:
+    """A user as the server takes it. The password is random, so that one round of a hash is enough.
+
+    A hash that can be read is still of no use to whoever has it: 256 bits are not guessed.
+    """
+    first, *others = rights
+    hashed = [] if password is None else ["#" + hashlib.sha256(password.encode()).hexdigest()]
+    return " ".join(["user", name, first, *hashed, *others])
+
+
+def password_in(env_file: Path) -> str | None:
+    """The password that an earlier run wrote, if there is one."""
+    if not env_file.exists():
+        return None
+    for line in env_file.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition("=")
+        if name == "REDIS_URL":
+            found = urlsplit(value).password
+            return None if found is None else unquote(found)
+    return None
+
+
+def env_lines(name: str, password: str, socket: str) -> str:
+    """What the user needs to connect, as systemd and a shell read it."""
+    lines = [f"REDIS_URL=unix://{name}:{password}@{quote(socket)}"]
+    if name in PEOPLE:
+        lines.append(f"REDISCLI_AUTH={password}")
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, text: str, *, mode: int, group: str | None = None) -> bool:
+    """Put `text` in the place of the file at once, and say whether anything changed.
+
+    Nobody else can read it at any moment, and a power cut leaves the old file or the new one.
+    """
+    changed = not path.exists() or path.read_text(encoding="utf-8") != text
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if group is not None:
+        shutil.chown(beside, group=group)
+    beside.chmod(mode)
+    beside.replace(path)
+    return changed
+
+
+def main() -> int:
+    """Write all files; 0 when they are written, 2 for a wrong command line."""
+    known = list(users(SOURCE.read_text(encoding="utf-8")))
+    with_password = [name for name, rights in known if rights[0] == "on"]
+    parser = argparse.ArgumentParser(description="Set the passwords of the Redis users.")
+    parser.add_argument("--folder", type=Path, default=Path("/etc/quantum/redis"))
+    parser.add_argument("--socket", default="/run/quantum-redis/redis.sock")
+    parser.add_argument("--group", default="redis", help="the group that the server runs as")
+    parser.add_argument(
+        "--new", action="append", default=[], choices=with_password, metavar="USER",
+        help="make a new password for this user; may be given several times",
+    )  # fmt: skip
+    asked = parser.parse_args()
+
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    changed, lines = [], []
+    for name, rights in known:
+        password = None
+        if name in with_password:
+            env_file = asked.folder / f"{name}.env"
+            password = None if name in asked.new else password_in(env_file)
+            password = password or secrets.token_hex(PASSWORD_BYTES)
+            if write(env_file, env_lines(name, password, asked.socket), mode=0o600):
+                changed.append(env_file.name)
+        lines.append(server_line(name, rights, password))
+    acl = asked.folder / "users.acl"
+    if write(acl, "\n".join(lines) + "\n", mode=0o640, group=asked.group):
+        changed.append(acl.name)
+    sys.stdout.write(f"{asked.folder}: {', '.join(changed) or 'nothing'} changed\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+"""Every user x command x key of the deployed Redis: what it should say, and what the server says.
+
+What should be allowed is worked out here from shared/streams.py and from what the bus asks of a
+server, without a look at deploy/redis/users.acl. What is allowed is asked of a real server, by
+ACL DRYRUN, for each command that the server has.
+
+`python -m tests.deploy.redis_cells` counts the cells and prints those that are wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from shared.streams import (
+    DAEMONS,
+    MODE_KEY,
+    STREAMS,
+    VENUE_KEY,
+    harvest_key,
+    inputs_of,
+    position_key,
+    state_key,
+)
+from tests.deploy.redis_users import PEOPLE, a_guarded_server
+from tests.ring.live import call
+
+SYMBOL = "BTCUSDT"
+USERS = ("default", *DAEMONS, *PEOPLE)
+#: The key of a command that takes none.
+KEYLESS = "-"
+RECORDS = {
+    "apply_layer": (position_key(SYMBOL), position_key("1000PEPEUSDT"), VENUE_KEY),
+    "harvest_brain": (harvest_key(SYMBOL),),
+}
+OBEY_MODE = ("intent_bridge", "apply_layer")
+RING_KEYS = (
+    *(key for stream in STREAMS for key in (stream.key, stream.dead_key)),
+    *(state_key(daemon) for daemon in DAEMONS),
+    *(key for keys in RECORDS.values() for key in keys),
+    MODE_KEY,
+)
+#: Keys that look like the ring's, or not; the operator may read what begins with the prefix.
+STRANGE_KEYS = (
+    f"{STREAMS[0].key}2",
+    f"{STREAMS[0].key}.dead.dead",
+    STREAMS[0].key.upper(),
+    state_key("dashboard"),
+    "quantum:positions",
+    "quantum",
+    "another-application",
+)
+KEYS = (*RING_KEYS, *STRANGE_KEYS)
+
+Rights = dict[str, set[str]]
+
+
+def daemon_rights(daemon: str) -> Rights:
+    """What a daemon needs: each command with the keys that it gives it."""
+    inputs = [stream.key for stream in inputs_of(daemon)]
+    outputs = [stream.key for stream in STREAMS if daemon in stream.writers]
+    # Any reader puts aside what it finds trimmed, or what has killed it too often.
+    letters = [stream.dead_key for stream in inputs_of(daemon)]
+    trimmed = [
+        key
+        for stream in STREAMS
+        if stream.writers[0] == daemon
+        for key in (stream.key, stream.dead_key)
+    ]
+    streams = [stream.key for stream in STREAMS]
+    state, records = [state_key(daemon)], list(RECORDS.get(daemon, ()))
+
+    rights: Rights = defaultdict(set)
+    _give(rights, "time", [KEYLESS])
+    # Acquire, commit, and the look at the epoch that goes with each read.
+    _give(rights, "hget hmget hgetall hset hdel type", state)
+    _give(rights, "xgroup|create xreadgroup xpending xack type", inputs)
+    _give(rights, "xadd type", [*outputs, *letters])
+    _give(rights, "hset del type", records)
+    if daemon in OBEY_MODE:
+        _give(rights, "get", [MODE_KEY])
+    # Trim, and the measure of every group's backlog.
+    _give(rights, "xlen xtrim xpending xinfo|stream xinfo|groups", trimmed)
+    _give(rights, "exists xinfo|stream xinfo|groups", streams)
+    _give(rights, "fcall", [*state, *streams, *letters, *records, *trimmed])
+    return rights
+
+
+def operator_rights() -> Rights:
+    """What a person needs to look at everything."""
+    rights: Rights = defaultdict(set)
+    _give(rights, "ping info scan command|docs acl|whoami", [KEYLESS])
+    ours = [key for key in KEYS if key.startswith("quantum:")]
+    _give(rights, "type exists get hget hmget hgetall hlen", ours)
+    _give(rights, "xrange xrevrange xlen xread xpending", ours)
+    _give(rights, "xinfo|stream xinfo|groups xinfo|consumers fcall_ro", ours)
+    return rights
+
+
+def administrator_rights() -> Rights:
+    """What a person needs to set up, to check and to switch."""
+    rights: Rights = defaultdict(set)
+    _give(rights, "ping info config|get function|load function|list", [KEYLESS])
+    _give(rights, "acl|load acl|log acl|whoami bgsave lastsave", [KEYLESS])
+    _give(rights, "get set del", [MODE_KEY])
+    return rights
+
+
+def _give(rights: Rights, commands: str, keys: Iterable[str]) -> None:
+    for command in commands.split():
+        rights[command].update(keys)
+
+
+def expected_rights() -> dict[str, Rights]:
+    """The rights of every user."""
+    return {
+        "default": {},
+        **{daemon: daemon_rights(daemon) for daemon in DAEMONS},
+        "operator": operator_rights(),
+        "administrator": administrator_rights(),
+    }
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the server, or one of its subcommands (`xinfo|groups`)."""
+
+    name: str
+    arity: int
+    flags: frozenset[str]
+    key_specs: tuple[dict[str, Any], ...]
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether the server checks a key of it."""
+        return any("not_key" not in spec["flags"] for spec in self.key_specs)
+
+    def words(self, key: str) -> list[str]:
+        """The command in full, with `key` wherever a key stands."""
+        if self.name in _BY_HAND:
+            return [word.replace("KEY", key) for word in _BY_HAND[self.name].split()]
+        words = dict(enumerate(self.name.split("|")))
+        for spec in self.key_specs:
+            _place(words, spec, key)
+        length = max(abs(self.arity), max(words) + 1)
+        return [words.get(at, "1") for at in range(length)]
+
+
+#: Where a key stands cannot be told from the specification, or the words before it matter.
+_BY_HAND = {
+    "migrate": "MIGRATE host 1 KEY 0 1",
+}
+
+
+def _place(words: dict[int, str], spec: dict[str, Any], key: str) -> None:
+    search, find = spec["begin_search"], spec["find_keys"]
+    if search["type"] == "index":
+        at = search["spec"]["index"]
+    elif search["type"] == "keyword":
+        start = search["spec"]["startfrom"]
+        at = start if start > 0 else max(words) + 1
+        words[at] = search["spec"]["keyword"]
+        at += 1
+    else:
+        return
+    if find["type"] == "keynum":
+        words[at + find["spec"]["keynumidx"]] = "1"
+        words[at + find["spec"]["firstkey"]] = key
+    elif find["type"] == "range":
+        words[at] = key
+
+
+def commands(client: Redis) -> list[Command]:
+    """Every command of the server and every subcommand."""
+    client.set_response_callback("COMMAND", lambda reply, **_: reply)
+    found = []
+    rows: list[Any] = list(call(client, "COMMAND"))
+    while rows:
+        name, arity, flags, *_, key_specs, subcommands = rows.pop()
+        rows.extend(subcommands)
+        # A container is no command of its own.
+        if not subcommands:
+            found.append(
+                Command(
+                    name.decode(),
+                    arity,
+                    frozenset(flag.decode() for flag in flags),
+                    tuple(_dict(spec) for spec in key_specs),
+                )
+            )
+    return sorted(found, key=lambda command: command.name)
+
+
+def _dict(flat: list[Any]) -> dict[str, Any]:
+    """A map as RESP 2 sends it, with its inner maps."""
+    plain = [item.decode() if isinstance(item, bytes) else item for item in flat]
+    pairs = dict(zip(plain[::2], plain[1::2], strict=True))
+    if "flags" in pairs:
+        pairs["flags"] = {flag.decode() for flag in pairs["flags"]}
+    return {k: _dict(v) if isinstance(v, list) and k != "flags" else v for k, v in pairs.items()}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One user, one command, one key: whether it should be allowed, and what the server said."""
+
+    user: str
+    command: str
+    key: str
+    expected: bool
+    said: str
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the server does otherwise."""
+        return self.expected != (self.said == "OK")
+
+
+def cells(client: Redis) -> Iterator[Cell]:
+    """Every cell, asked of the server."""
+    known = commands(client)
+    for user, rights in expected_rights().items():
+        asked = [
+            (command, key, command.words(key))
+            for command in known
+            for key in (KEYS if command.takes_keys else (KEYLESS,))
+        ]
+        pipeline = client.pipeline(transaction=False)
+        for _, _, words in asked:
+            pipeline.execute_command("ACL", "DRYRUN", user, *words)  # type: ignore[no-untyped-call]
+        for (command, key, _), said in zip(
+            asked, pipeline.execute(raise_on_error=False), strict=True
+        ):
+            if isinstance(said, ResponseError):
+                raise said
+            # Logging in and out is open to everyone, always.
+            open_to_all = "no_auth" in command.flags
+            expected = open_to_all or key in rights.get(command.name, ())
+            yield Cell(user, command.name, key, expected, said.decode())
+
+
+def main() -> int:
+    """Count them; 0 when none is wrong."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        a_guarded_server(Path(folder)) as guarded,
+        guarded.client("tester") as client,
+    ):
+        info: Any = client.info("server")
+        known = commands(client)
+        asked = list(cells(client))
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    wrong = [cell for cell in asked if cell.wrong]
+    sys.stdout.writelines(f"wrong: {cell}\n" for cell in wrong)
+    sys.stdout.write(
+        f"{name} {info.get('valkey_version', info['redis_version'])}: {len(USERS)} users, "
+        f"{len(known)} commands ({sum(c.takes_keys for c in known)} of them with {len(KEYS)} keys "
+        f"each): {len(asked)} cells, {sum(cell.expected for cell in asked)} allowed, "
+        f"{len(wrong)} wrong\n"
+    )
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
