@@ -16,6 +16,7 @@ from shared.cli.inspect import check, init, positions
 from shared.cli.schemas import schemas
 from shared.cli.up import up
 from shared.cli.venue import venue
+from shared.cli.why import why
 from shared.streams import DAEMONS
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.add_typer(calc, name="calc")
 app.command("demo")(demo)
 app.command("up")(up)
 app.command("positions")(positions)
+app.command("why")(why)
 app.command("check")(check)
 app.command("init")(init)
 app.command("schemas")(schemas)

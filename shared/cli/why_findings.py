@@ -1,0 +1,304 @@
+"""Why has nothing been sold? What stands in the way of a symbol's next exit or entry, in order.
+
+Pure; reads and writes nothing. The first finding is the reason: dangers first, then the first hop
+at which anything stands still, then what was refused, and last that nothing is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from shared.cli.why_chains import Chain, who_refused, why_refused
+from shared.cli.why_hops import ENTRY_HOPS, EXIT_HOPS, feed, halted, no_entries, standing
+from shared.cli.why_picture import Letter
+from shared.cli.why_rungs import RungView, rungs_of
+from shared.cli.why_story import Held, Story
+from shared.cli.why_words import Finding, Verdict, clock, on_tick, plain, span
+
+_PARTIALS = ("PARTIAL_25", "PARTIAL_50", "PARTIAL_75")
+_CLOSE = "FULL_CLOSE_PROPOSED"
+#: How long an answer may take before its absence means something, in seconds.
+_SOON_S = 5.0
+
+
+def findings_of(story: Story) -> list[Finding]:
+    """All there is to say of the symbol, the reason first."""
+    found = _of_position(story, story.held) if story.held else _of_flat(story)
+    return _once(found)
+
+
+def findings_of_one(story: Story, chain: Chain) -> list[Finding]:
+    """All there is to say of one intent."""
+    found: list[Finding] = []
+    if chain.open:
+        found += halted(story.picture)
+        found += standing(story, ENTRY_HOPS if chain.kind == "ENTRY" else EXIT_HOPS)
+    explained = explain(story, chain)
+    # A hop that stands still says more than that no answer has come.
+    return _once(iter([*found, explained] if found else [explained]))
+
+
+def findings_of_unread(story: Story, id_: str) -> list[Finding]:
+    """What there is to say of an id that no readable intent or plan has."""
+    for letter in story.picture.letters:
+        if id_ in (letter.fields.get("intent_id"), letter.fields.get("plan_id")):
+            return [_letter(story, letter, "fail")]
+    return [Finding("unknown_id", "warn", f"the streams tell of {id_} and not where it came from")]
+
+
+def _once(findings: Iterator[Finding]) -> list[Finding]:
+    return list(dict.fromkeys(findings))
+
+
+def _of_position(story: Story, held: Held) -> Iterator[Finding]:
+    rungs = list(rungs_of(story))
+    yield from _stop_missing(story, held)
+    yield from halted(story.picture)
+    yield from feed(story)
+    yield from standing(story, EXIT_HOPS)
+    yield from _unknown_orders(story)
+    yield from _due(story, rungs)
+    yield from _unknown_history(story)
+    yield from _not_due(story, held, rungs)
+    yield from _stop_refused(story)
+    yield from _letters(story)
+    yield from _entries_barred(story)
+    beside = (hop for hop in ENTRY_HOPS if hop not in EXIT_HOPS)
+    for finding in standing(story, tuple(beside)):
+        yield Finding(finding.code, "warn", finding.text)
+
+
+def _of_flat(story: Story) -> Iterator[Finding]:
+    picture = story.picture
+    yield from halted(picture)
+    if picture.left_alone is not None:
+        text = f"the account holds {plain(picture.left_alone)}, which is not ours and left alone"
+        yield Finding("left_alone", "warn", f"{text}: adopt = false in [apply_layer]")
+    entries = [chain for chain in story.chains.values() if chain.kind == "ENTRY"]
+    last = entries[-1] if entries else None
+    if last is not None and not last.open:
+        yield explain(story, last)
+    yield from no_entries(picture)
+    yield from feed(story)
+    yield from standing(story, ENTRY_HOPS)
+    yield from _unknown_orders(story)
+    yield from _entries_barred(story)
+    if last is not None and last.open:
+        yield explain(story, last)
+    yield from _letters(story)
+    if last is None:
+        text = f"no position in {picture.symbol} is open, and the streams know of no entry"
+        yield Finding("nothing_asked", "ok", text)
+
+
+def _stop_missing(story: Story, held: Held) -> Iterator[Finding]:
+    if held.stop_loss is not None:
+        return
+    picture = story.picture
+    text = "no live stop stands for this position"
+    if picture.naked_since is not None:
+        text += f" since {clock(picture.naked_since, picture.now)}"
+        text += f", {span(picture.age_s(picture.naked_since))}"
+    sent = [order for order in picture.orders if order.leg in ("stop", "forced close")]
+    for order in sent:
+        how = f"is unknown: {order.doubt}" if order.doubt else "has no answer yet"
+        text += f"; the {order.leg} {order.client_order_id} {how}"
+    if not sent:
+        text += "; none is on its way: apply_layer places one every second, and says `rejected` "
+        text += "in its log where the venue refuses it"
+    yield Finding("stop_missing", "fail", text)
+
+
+def _unknown_orders(story: Story) -> Iterator[Finding]:
+    """Orders that may have been executed, as the journal or the record of the venue has them."""
+    picture = story.picture
+    told = set()
+    for order in picture.orders:
+        if order.doubt:
+            told.add(order.client_order_id)
+            since = order.doubt_since or picture.now
+            text = (
+                f"the {order.leg} {order.client_order_id} ({order.action}) may have been executed "
+                f"or not, since {clock(since, picture.now)}: {order.doubt}. Nothing is sent again "
+                "before the venue has shown it, or denied it twice"
+            )
+            yield Finding("order_unknown", "fail", text)
+    for name, since_when in picture.venue.items():
+        order_id = name.removeprefix("unknown.")
+        own = name.startswith("unknown.") and since_when.startswith(f"{picture.symbol} ")
+        if own and order_id not in told:
+            text = f"the order {order_id} may have been executed or not: {since_when}"
+            yield Finding("order_unknown", "fail", text)
+
+
+def _entries_barred(story: Story) -> Iterator[Finding]:
+    for name, text in story.picture.venue.items():
+        if name.startswith("barrier."):
+            code = name.removeprefix("barrier.")
+            yield Finding(
+                "entries_barred", "warn", f"the venue takes no entries now: {code}, {text}"
+            )
+
+
+def _due(story: Story, rungs: list[RungView]) -> Iterator[Finding]:
+    """An exit that is due and has not come about: where it is, or who refused it."""
+    score = story.kill_score
+    if score is not None and score >= Decimal(str(story.picture.terms.kill_threshold)):
+        yield from _wanted(story, _CLOSE, f"the kill score is {score:.2f}", [_CLOSE])
+    due = [rung for rung in rungs if rung.state == "due"]
+    if due:
+        yield from _wanted(story, due[-1].name, due[-1].why, [*_PARTIALS, _CLOSE])
+
+
+def _wanted(story: Story, name: str, why: str, kinds: list[str]) -> Iterator[Finding]:
+    asked = story.chains_of(*kinds)
+    last = asked[-1] if asked else None
+    if last is not None and (last.open or last.refused is not None):
+        yield explain(story, last)
+        return
+    if not story.watched:
+        age_s = story.picture.age_s(story.told[-1].at) if story.told else _SOON_S + 1
+        verdict: Verdict = "wait" if age_s < _SOON_S else "fail"
+        text = "harvest_brain has no record of this position: it has not heard of it"
+        yield Finding("not_watched", verdict, text)
+        return
+    seen = story.evaluated_at
+    told = f"{seen:%d %b %H:%M:%S} in market time" if seen else "never"
+    text = f"{name} is due ({why}), and harvest_brain has not asked for it; it last looked {told}"
+    yield Finding("not_asked", "wait", text)
+
+
+def explain(story: Story, chain: Chain) -> Finding:
+    """What became of one intent, or where it is now."""
+    picture = story.picture
+    for letter in picture.letters:
+        if _is_of(letter, chain):
+            return _letter(story, letter, "fail")
+    end, refusal = chain.outcome, chain.refused
+    if refusal is not None:
+        when = clock(refusal.at, picture.now)
+        why = why_refused(refusal.message)
+        text = f"{chain.kind}: {who_refused(refusal.message)} at {when}"
+        text += f" ({why})" if why else ""
+        return Finding("refused", "fail", text + _retry(story, chain))
+    if end is None:
+        return _on_its_way(story, chain)
+    result = end.message
+    text = f"{chain.kind} is {result.status} since {clock(end.at, picture.now)}"
+    if chain.kind == "ENTRY" and story.held is None:
+        text += f"; {_how_it_ended(story, chain)}"
+    return Finding("done", "ok", text)
+
+
+def _is_of(letter: Letter, chain: Chain) -> bool:
+    return letter.fields.get("intent_id") == chain.intent_id and any(
+        said.id == letter.id for said in chain.said
+    )
+
+
+def _retry(story: Story, chain: Chain) -> str:
+    """When a refused exit is asked for again, which is counted in market time."""
+    if chain.kind == "ENTRY" or not story.watched:
+        return ""
+    wish = {"MOVE_STOP": "MOVE_STOP", _CLOSE: _CLOSE}.get(chain.kind, "RUNG")
+    words = (w.partition("=") for w in story.picture.harvest.get("retry_at", "").split())
+    again = {name: at for name, _, at in words}.get(wish)
+    if again is None:
+        return ""
+    times = story.picture.harvest.get("refusals", "0")
+    return f"; refused {times} times in a row, asked again from {again[11:19]} market time"
+
+
+def _on_its_way(story: Story, chain: Chain) -> Finding:
+    picture = story.picture
+    said = chain.said[-1]
+    late = picture.age_s(said.at) > _SOON_S
+    since = f"since {clock(said.at, picture.now)}, {span(picture.age_s(said.at))}"
+    if not chain.plans:
+        waits_for, stream = "intent_bridge", "trade.intent"
+    elif chain.awaits_exits:
+        waits_for, stream = "exitbrain", "apply.plan"
+    else:
+        waits_for, stream = "apply_layer", "apply.plan"
+    orders = [order for order in picture.orders if order.plan_id == chain.plan_id]
+    orders = [order for order in orders if order.leg in ("entry", "exit")]
+    if waits_for == "apply_layer" and orders:
+        order = orders[0]
+        how = "is unknown" if order.doubt else "stands" if order.accepted else "has no answer yet"
+        text = f"{chain.kind} waits for the venue {since}: its order {order.client_order_id} {how}"
+        return Finding("at_the_venue", "fail" if late else "wait", text)
+    text = f"{chain.kind} waits for {waits_for} {since}"
+    queue = picture.queues.get((stream, waits_for))
+    if queue is not None and queue.finished(said.id):
+        text += ", which is done with it and told no outcome: see its log"
+    return Finding("on_its_way", "fail" if late else "wait", text)
+
+
+def _how_it_ended(story: Story, chain: Chain) -> str:
+    own = [s for s in story.picture.results if s.message.position_id == chain.position_id]
+    if not own or own[-1].message.position_qty:
+        return "what became of the position is not told"
+    last = own[-1].message
+    how = last.reason if last.status == "FILLED" else last.status
+    money = (
+        ""
+        if last.position_realized_pnl is None
+        else (f", realised {plain(last.position_realized_pnl)} before fees")
+    )
+    return f"the position ended {clock(own[-1].at, story.picture.now)} by {how}{money}"
+
+
+def _unknown_history(story: Story) -> Iterator[Finding]:
+    if story.unknown_history:
+        text = (
+            "adopted, and its history is unknown: its trades do not reach back to its opening, so "
+            "every rung counts as taken and nothing is sold twice; its stop and the kill score hold"
+        )
+        yield Finding("history_unknown", "warn", text)
+
+
+def _not_due(story: Story, held: Held, rungs: list[RungView]) -> Iterator[Finding]:
+    """Nothing is due: how far away the next rung is, or that none is left."""
+    if any(rung.state == "due" for rung in rungs):
+        return
+    reached = max(held.r, held.r_max)
+    small = [r for r in rungs if r.state == "merged" and r.r_level <= reached]
+    if small and not any(r.state == "taken" and r.r_level > small[-1].r_level for r in rungs):
+        text = "; ".join(f"{rung.name} at {plain(rung.r_level)} R is {rung.why}" for rung in small)
+        yield Finding("merged", "warn", f"R was {reached:.2f}. {text}")
+    score = story.kill_score
+    limit = story.picture.terms.kill_threshold
+    kill = "not evaluated" if score is None else f"{score:.2f} of {limit:.2f}"
+    ahead = next((rung for rung in rungs if rung.state == "next"), None)
+    if ahead is None:
+        text = f"no rung is left: {plain(held.qty)} of {plain(held.initial_qty)} runs on until its "
+        yield Finding("all_taken", "ok", f"{text}stop or the kill score ends it ({kill})")
+        return
+    price = on_tick(ahead.price, story.tick_size)
+    text = (
+        f"R is {held.r:.2f} and was at most {reached:.2f}: {ahead.name} is due at "
+        f"{ahead.r_level:.2f} R, at {price}, {abs(ahead.away_pct or 0):.2f} % from "
+        f"{plain(held.mark_price)}; the kill score is {kill}"
+    )
+    yield Finding("thresholds", "ok", text)
+
+
+def _stop_refused(story: Story) -> Iterator[Finding]:
+    moves = story.chains_of("MOVE_STOP")
+    if moves and moves[-1].refused is not None:
+        yield Finding("stop_refused", "warn", explain(story, moves[-1]).text)
+
+
+def _letters(story: Story) -> Iterator[Finding]:
+    for letter in story.picture.letters:
+        yield _letter(story, letter, "warn")
+
+
+def _letter(story: Story, letter: Letter, verdict: Verdict) -> Finding:
+    name = letter.fields.get("intent_id") or letter.fields.get("plan_id") or "no id"
+    text = (
+        f"{letter.stream} {letter.id} ({name}) was put aside as a dead letter at "
+        f"{clock(letter.at, story.picture.now)} by {letter.group}: {letter.code}, {letter.detail}"
+    )
+    return Finding("dead_letter", verdict, text)

@@ -1,0 +1,195 @@
+"""How `quantum why` shows what it found: sections for people, one document for machines.
+
+Pure but for printing; reads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from shared.cli.why_chains import Chain
+from shared.cli.why_lines import line_of
+from shared.cli.why_rungs import rungs_of
+from shared.cli.why_story import Held, Story, stops_of
+from shared.cli.why_words import Finding, clock, on_tick, plain
+from shared.contracts import EntryIntent
+
+_COLOURS = {"ok": "green", "wait": "cyan", "warn": "yellow", "fail": "red"}
+_STATES = {"taken": "green", "due": "red", "next": "cyan", "merged": "yellow", "ahead": "dim"}
+
+
+def show(story: Story, findings: list[Finding], chain: Chain | None) -> None:
+    """Print it for people."""
+    console = Console(highlight=False)
+    console.print()
+    for number, finding in enumerate(findings):
+        colour = _COLOURS[finding.verdict]
+        mark = "why " if number == 0 else "    "
+        console.print(f"{mark}[{colour}]{finding.verdict:<4}[/{colour}] {escape(finding.text)}")
+    if chain is not None:
+        _lines(console, "what was said", _of_chain(story, chain))
+        return
+    held = story.held
+    if held is None:
+        _lines(console, "the last that was asked", _last_chains(story))
+        return
+    _lines(console, "position", _position(story, held))
+    _lines(console, "entry", _entry(story))
+    console.print("\n[bold]rungs[/bold]")
+    console.print(_rungs(story))
+    _lines(console, "stop", _stops(story))
+    _lines(console, "kill score", _kill(story))
+    _lines(console, "asked for", _last_chains(story))
+
+
+def _lines(console: Console, title: str, lines: Iterator[str]) -> None:
+    told = list(lines)
+    if told:
+        console.print(f"\n[bold]{title}[/bold]")
+    for line in told:
+        console.print(f"  {escape(line)}")
+
+
+def _position(story: Story, held: Held) -> Iterator[str]:
+    stop = "none" if held.stop_loss is None else plain(held.stop_loss)
+    yield (
+        f"{story.picture.symbol} {held.side} {plain(held.qty)} of {plain(held.initial_qty)} from "
+        f"{plain(held.entry_price)} at {held.leverage}x, since {held.opened_at:%d %b %Y %H:%M:%S} "
+        f"market time ({held.position_id})"
+    )
+    yield (
+        f"mark {plain(held.mark_price)}, R {held.r:.2f} (at most {max(held.r, held.r_max):.2f}), "
+        f"stop {stop}, one R is {plain(round(held.risk_per_unit, 12))}"
+    )
+    seen = story.evaluated_at
+    if seen is not None:
+        harvest = story.picture.harvest
+        yield (
+            f"last evaluated at {harvest['mark_price']}, {seen:%d %b %Y %H:%M:%S} market time: "
+            f"R {harvest['r_net']}"
+        )
+
+
+def _entry(story: Story) -> Iterator[str]:
+    chain = story.entry
+    if chain is not None:
+        yield from _of_chain(story, chain)
+        return
+    adopted = [s for s in story.told if s.message.status == "ADOPTED"]
+    if adopted:
+        yield f"{clock(adopted[0].at, story.picture.now)}  adopted: the suite did not open it"
+    else:
+        yield "opened before the streams begin"
+
+
+def _of_chain(story: Story, chain: Chain) -> Iterator[str]:
+    for said in chain.said:
+        yield f"{clock(said.at, story.picture.now)}  {line_of(said.message)}"
+        intent = said.message
+        if isinstance(intent, EntryIntent):
+            yield (
+                f"          from {intent.source} {intent.model}: {intent.reason or 'no reason'}; "
+                f"confidence {plain(intent.confidence)}, regime {intent.regime}, "
+                f"ATR {'unknown' if intent.atr_value is None else plain(intent.atr_value)}"
+            )
+
+
+def _rungs(story: Story) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("rung", "R", "price", "qty", "state", ""):
+        justify: Any = "right" if heading in ("R", "price", "qty") else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
+    for rung in rungs_of(story):
+        colour = _STATES[rung.state]
+        price = on_tick(rung.price, story.tick_size)
+        table.add_row(
+            rung.name, f"{rung.r_level:.2f}", price, plain(rung.qty),
+            f"[{colour}]{rung.state}[/{colour}]", escape(rung.why),
+        )  # fmt: skip
+    return table
+
+
+def _stops(story: Story) -> Iterator[str]:
+    for said, stop, cause in stops_of(story):
+        at = clock(said.at, story.picture.now)
+        yield f"{at}  {'none' if stop is None else plain(stop)}, {cause}"
+    naked = story.picture.position.get("unprotected_s")
+    if naked is not None:
+        yield f"longest without a stop so far: {naked} s"
+
+
+def _kill(story: Story) -> Iterator[str]:
+    if story.kill_score is not None:
+        parts = ", ".join(f"{name} {value}" for name, value in story.kill.items())
+        yield f"{story.kill_score:.4f} of {story.picture.terms.kill_threshold}: {parts}"
+
+
+def _last_chains(story: Story) -> Iterator[str]:
+    """The newest of what was asked for, each in a line."""
+    own = story.held.position_id if story.held else None
+    chains = [c for c in story.chains.values() if own is None or c.position_id == own]
+    exits = [c for c in chains if own is None or c.kind != "ENTRY"]
+    for chain in exits[-8:]:
+        first, last = chain.said[0], chain.said[-1]
+        end = line_of(last.message) if last is not first else "no answer yet"
+        yield f"{clock(first.at, story.picture.now)}  {chain.kind} {chain.intent_id}: {end}"
+
+
+def as_json(story: Story, findings: list[Finding], chain: Chain | None) -> dict[str, Any]:
+    """The same for machines; figures as text, as in the streams."""
+    document: dict[str, Any] = {
+        "symbol": story.picture.symbol,
+        "ok": not any(finding.verdict == "fail" for finding in findings),
+        "reason": asdict(findings[0]) if findings else None,
+        "findings": [asdict(finding) for finding in findings],
+        "mode": story.picture.mode or "RUN",
+    }
+    if chain is not None:
+        return document | {"intent_id": chain.intent_id, "said": _said(chain)}
+    if story.held is None:
+        return document | {"position": None}
+    return document | {
+        "position": _texts(asdict(story.held)),
+        "entry": _said(story.entry) if story.entry else [],
+        "rungs": [_texts(asdict(rung)) for rung in rungs_of(story)],
+        "stops": [
+            {"at": said.at.isoformat(), "stop_loss": _as_text(stop), "cause": cause}
+            for said, stop, cause in stops_of(story)
+        ],
+        "kill": {"score": _as_text(story.kill_score), "parts": _texts(dict(story.kill))},
+        "evaluated_at": _as_text(story.evaluated_at),
+        "asked": [
+            {"intent_id": c.intent_id, "kind": c.kind, "open": c.open, "said": _said(c)}
+            for c in story.chains_of()
+            if c.kind != "ENTRY"
+        ],
+    }
+
+
+def _said(chain: Chain) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": said.id,
+            "at": said.at.isoformat(),
+            **said.message.model_dump(mode="json", exclude_none=True),
+        }
+        for said in chain.said
+    ]
+
+
+def _texts(table: dict[str, Any]) -> dict[str, Any]:
+    return {name: _as_text(value) for name, value in table.items()}
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if hasattr(value, "isoformat") else value
