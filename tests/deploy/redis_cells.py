@@ -154,7 +154,7 @@ class Command:
         return [words.get(at, "1") for at in range(length)]
 
 
-#: Where a key stands cannot be told from the specification, or the words before it matter.
+#: Where the key stands cannot be told from the server's description.
 _BY_HAND = {
     "migrate": "MIGRATE host 1 KEY 0 1",
 }
@@ -175,7 +175,9 @@ def _place(words: dict[int, str], spec: dict[str, Any], key: str) -> None:
         words[at + find["spec"]["keynumidx"]] = "1"
         words[at + find["spec"]["firstkey"]] = key
     elif find["type"] == "range":
-        words[at] = key
+        # A last key that is counted from the end of the words is the first one here.
+        for offset in range(0, max(find["spec"]["lastkey"], 0) + 1, find["spec"]["keystep"] or 1):
+            words[at + offset] = key
 
 
 def commands(client: Redis) -> list[Command]:
