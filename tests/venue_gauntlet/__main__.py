@@ -82,13 +82,13 @@ def _defects(names: list[str], asked: argparse.Namespace, console: Console, fold
     caught: dict[str, str] = {}
     report = Report()
     started = time.monotonic()
-    while tasks := [Task(seeds.pop(0), name) for name, seeds in left.items() if seeds]:
+    while tasks := list(_next(left, asked.jobs)):
         for task, outcome in play(tasks, jobs=min(asked.jobs, len(tasks)), folder=folder):
             report.add(outcome)
             found = [v for v in outcome.violations if v.invariant in DEFECTS[task.defect].breaks]
             if found:
-                caught[task.defect] = f"seed {task.seed}: {found[0]}"
-                left.pop(task.defect)
+                caught.setdefault(task.defect, f"seed {task.seed}: {found[0]}")
+                left.pop(task.defect, None)
             else:
                 others = "; ".join(map(str, outcome.violations[:2])) or "nothing"
                 console.print(f"{task.defect}, seed {task.seed}: {others}", soft_wrap=True)
@@ -98,6 +98,14 @@ def _defects(names: list[str], asked: argparse.Namespace, console: Console, fold
         figures = report.figures() | {"caught": caught}
         sys.stdout.write(json.dumps(figures) + "\n")
     return 0 if caught.keys() == set(names) else 1
+
+
+def _next(left: dict[str, list[int]], jobs: int) -> Iterator[Task]:
+    """The next seed of each defect that is not caught; several where only few of them are left."""
+    for name, seeds in left.items():
+        for _ in range(max(1, jobs // len(left))):
+            if seeds:
+                yield Task(seeds.pop(0), name)
 
 
 if __name__ == "__main__":

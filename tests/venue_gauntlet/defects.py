@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from redis import Redis
@@ -22,6 +21,7 @@ from shared import runner
 from shared.bus import RedisBus
 from shared.decisions import Mode
 from shared.streams import state_key
+from tests.venue_gauntlet.draws import Strike
 
 #: The seeds that a defect is tried on where it names none.
 SEEDS = tuple(range(1, 21))
@@ -30,24 +30,31 @@ _ORDERS = ("fapiPrivatePostOrder", "fapiPrivatePostAlgoOrder")
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A switch: `apply` changes the code of this process; `breaks` are the invariants at stake."""
+    """A switch: `apply` changes the code of this process; `breaks` are the invariants at stake.
+
+    What shows only when a life is struck between two steps has `strikes` there, in place of those
+    that a seed draws.
+    """
 
     name: str
     breaks: tuple[int, ...]
     apply: Callable[[], None]
     seeds: tuple[int, ...] = SEEDS
+    strikes: tuple[Strike, ...] = ()
 
 
 DEFECTS: dict[str, Defect] = {}
 
 
-def _defect(*breaks: int, seeds: tuple[int, ...] = ()) -> Callable[[Callable[[], None]], None]:
+def _defect(
+    *breaks: int, seeds: tuple[int, ...] = (), strikes: tuple[Strike, ...] = ()
+) -> Callable[[Callable[[], None]], None]:
     """Register a defect under its function's name; `seeds` are tried first."""
 
     def register(apply: Callable[[], None]) -> None:
         name = apply.__name__.replace("_", "-")
         others = tuple(seed for seed in SEEDS if seed not in seeds)
-        DEFECTS[name] = Defect(name, breaks, apply, (*seeds, *others))
+        DEFECTS[name] = Defect(name, breaks, apply, (*seeds, *others), strikes)
 
     return register
 
@@ -150,7 +157,7 @@ def ignore_the_algo_book() -> None:
     _swap(orders.Orders, "_ask_conditional", lambda _real: orders.Orders._ask_plain)
 
 
-@_defect(6)
+@_defect(6, seeds=(2,))
 def no_stop_after_an_entry() -> None:
     """What a fill has added is left without a stop."""
     _swap(facts, "protect_what_grew", lambda _real: lambda turn_: turn_.needs_stop.clear())
@@ -180,7 +187,7 @@ def exits_not_reduce_only() -> None:
     _swap(orders.Orders, "_market", loose)
 
 
-@_defect(15)
+@_defect(15, seeds=(10,))
 def exits_blocked_by_the_mode() -> None:
     """EXITS_ONLY stops exits as well."""
 
@@ -197,7 +204,7 @@ def exits_blocked_by_the_mode() -> None:
     _swap(decider, "on_plan", lambda _real: plans.on_plan)
 
 
-@_defect(13)
+@_defect(13, strikes=(Strike("after_read", 4, "pause", 0.6), Strike("after_read", 8, "pause", 0.6)))
 def no_fence() -> None:
     """A commit does not ask whether a successor has taken over."""
 
@@ -241,7 +248,7 @@ def trust_a_repeated_fill() -> None:
     _swap(facts, "_is_news", lambda _real: lambda *_args: True)
 
 
-@_defect(5, 9)
+@_defect(5, 9, seeds=(6,))
 def ignore_forced_fills() -> None:
     """Trades that the venue forced are passed over."""
 
@@ -297,23 +304,21 @@ def a_rung_at_full_size() -> None:
     _swap(plans, "_reduce", whole)
 
 
-@_defect(5, 9)
+@_defect(5, 9, strikes=(Strike("sent_ask", 2), Strike("after_ask", 2), Strike("sent_ask", 1)))
 def cursor_before_commit() -> None:
     """How far trades were read is kept at once, and what they did with the next commit."""
 
     def eager(real: Any) -> Any:
-        def trades(self: Any, symbol: str) -> Any:
-            found = real(self, symbol)
-            if found:
-                last: datetime = found[-1].at
-                text = f'{{"number":{found[-1].trade_number},"at":"{last.isoformat()}"}}'
-                with Redis.from_url(os.environ["REDIS_URL"]) as direct:
-                    direct.hset(state_key("apply_layer"), f"trades/{symbol}", text)
-            return found
+        def fill(self: Any, trade: Any) -> Any:
+            at = wire.moment(trade["time"]).isoformat()
+            text = f'{{"number":{trade["id"]},"at":"{at}"}}'
+            with Redis.from_url(os.environ["REDIS_URL"]) as direct:
+                direct.hset(state_key("apply_layer"), f"trades/{trade['symbol']}", text)
+            return real(self, trade)
 
-        return trades
+        return fill
 
-    _swap(account.Account, "new_trades", eager)
+    _swap(account.Account, "_fill", eager)
 
 
 @_defect(6)

@@ -21,6 +21,7 @@ from services.apply_layer.double import Double, DoubleConfig
 from shared.bus import load_library
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MODE_KEY, VENUE_KEY, position_key, state_key
 from tests.venue_gauntlet.checker import check
+from tests.venue_gauntlet.defects import DEFECTS
 from tests.venue_gauntlet.draws import CALL_FAULTS, FAULT_RATE, MARKETS, WALLET, Draw, draw
 from tests.venue_gauntlet.evidence import Evidence, Terms, Violation, leg_of, number
 from tests.venue_gauntlet.lives import Notes, Order
@@ -136,7 +137,9 @@ class Run:
             log=str(self._folder / "apply_layer.log"),
             defect=self._defect,
         )
-        lives = Supervisor(self._zygote, pattern, self.draw.strikes, self._notes)
+        chosen = DEFECTS[self._defect].strikes if self._defect else ()
+        strikes = chosen or self.draw.strikes
+        lives = Supervisor(self._zygote, pattern, strikes, self._notes)
         around = Producer(self._client, venue, self.draw, self._notes)
         lives.start()
         self._until_seen(lives)

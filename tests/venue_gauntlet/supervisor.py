@@ -6,6 +6,7 @@ successor starts, and later it is woken. Writes notes of what ended, how.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -53,14 +54,14 @@ class Supervisor:
         """kill -9, from outside, now."""
         if (pid := self._pids.get(self.life)) is not None:
             self._notes.write("struck", life=self.life, step="any", how="kill", client_id="")
-            os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
 
     def pause(self, wake_s: float) -> None:
         """SIGSTOP, from outside, now; its successor starts when it has stopped."""
         if (pid := self._pids.get(self.life)) is not None:
             self._notes.write("struck", life=self.life, step="any", how="pause", client_id="")
             self._wake_s = wake_s
-            os.kill(pid, signal.SIGSTOP)
+            _signal(pid, signal.SIGSTOP)
 
     def watch(self, within_s: float) -> None:
         """Take up what happened to lives, for at most so long, and wake those that are due."""
@@ -91,7 +92,7 @@ class Supervisor:
         del self._wake[life]
         if (pid := self._pids.get(life)) is not None:
             self._notes.write("woken", life=life)
-            os.kill(pid, signal.SIGCONT)
+            _signal(pid, signal.SIGCONT)
 
     @property
     def single(self) -> bool:
@@ -105,12 +106,18 @@ class Supervisor:
             self._wake_up(life)
         for life, pid in list(self._pids.items()):
             if life == self.life:
-                os.kill(pid, signal.SIGTERM)
+                _signal(pid, signal.SIGTERM)
         deadline = time.monotonic() + _PATIENCE_S
         while self._pids and time.monotonic() < deadline:
             self.watch(0.1)
         for life, pid in list(self._pids.items()):
             self._notes.write("ended", life=life, status=LINGERED)
-            os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
         while self._pids:
             self.watch(0.1)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    # It may have ended already, and the news of it be under way.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

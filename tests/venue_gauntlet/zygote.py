@@ -39,7 +39,11 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             here.close()
-            _serve(there)
+            try:
+                _serve(there)
+            finally:
+                # Whatever happens, this copy of the worker must not go on as one.
+                os._exit(_CRASHED)
         there.close()
         return cls(here, pid)
 
@@ -87,7 +91,7 @@ def _serve(line: socket.socket) -> NoReturn:
                     for event in _changes(lives):
                         _tell(line, event)
                     continue
-                got = line.recv(1 << 16)
+                got = _heard(line)
                 if not got:
                     _leave(lives)
                 *orders, rest = (rest + got).split(b"\n")
@@ -96,6 +100,14 @@ def _serve(line: socket.socket) -> NoReturn:
                     pid = _fork_life(order, (line, ear, mouth))
                     lives[pid] = order.life
                     _tell(line, {"event": "started", "life": order.life, "pid": pid})
+
+
+def _heard(line: socket.socket) -> bytes:
+    """What the worker says; nothing once it has hung up or is gone."""
+    try:
+        return line.recv(1 << 16)
+    except ConnectionResetError:
+        return b""
 
 
 def _fork_life(order: Order, inherited: tuple[socket.socket, ...]) -> int:
@@ -135,7 +147,9 @@ def _changes(lives: dict[int, int]) -> Iterator[dict[str, Any]]:
 
 
 def _tell(line: socket.socket, event: dict[str, Any]) -> None:
-    line.sendall(json.dumps(event).encode() + b"\n")
+    # A worker that is gone is found by the next read.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        line.sendall(json.dumps(event).encode() + b"\n")
 
 
 def _leave(lives: dict[int, int]) -> NoReturn:
