@@ -17,6 +17,9 @@ from shared.contracts import (
     StopMovedResult,
 )
 
+#: What apply_layer says of an order that the venue took and then let go; the code is the venue's.
+_ENDED = "the order ended"
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -127,6 +130,8 @@ def who_refused(refusal: Any) -> str:
     if isinstance(refusal, SkipPlan):
         return f"{refusal.source} refused with {refusal.reason}"
     code: str = refusal.error_code
+    if refusal.reason == _ENDED:
+        return f"the venue ended the order with {code}"
     if code.lstrip("-").isdecimal():
         return f"the venue refused with {code}"
     return f"apply_layer refused with {code}"
@@ -134,4 +139,6 @@ def who_refused(refusal: Any) -> str:
 
 def why_refused(refusal: Any) -> str:
     """The sentence that goes with the code."""
-    return str(refusal.detail if isinstance(refusal, SkipPlan) else refusal.reason)
+    if isinstance(refusal, SkipPlan):
+        return str(refusal.detail)
+    return "" if refusal.reason == _ENDED else str(refusal.reason)

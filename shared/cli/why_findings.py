@@ -206,8 +206,9 @@ def _retry(story: Story, chain: Chain) -> str:
     again = {name: at for name, _, at in words}.get(wish)
     if again is None:
         return ""
-    times = story.picture.harvest.get("refusals", "0")
-    return f"; refused {times} times in a row, asked again from {again[11:19]} market time"
+    count = story.picture.harvest.get("refusals", "")
+    times = "once" if count == "1" else f"{count} times"
+    return f"; refused {times} in a row, asked again from {again[11:19]} market time"
 
 
 def _on_its_way(story: Story, chain: Chain) -> Finding:
@@ -277,8 +278,8 @@ def _not_due(story: Story, held: Held, rungs: list[RungView]) -> Iterator[Findin
         return
     price = on_tick(ahead.price, story.tick_size)
     text = (
-        f"R is {held.r:.2f} and was at most {reached:.2f}: {ahead.name} is due at "
-        f"{ahead.r_level:.2f} R, at {price}, {abs(ahead.away_pct or 0):.2f} % from "
+        f"R is {held.r:.2f} (at most {reached:.2f} so far): {ahead.name} is due at "
+        f"{ahead.r_level:.2f} R, at {price}, {abs(ahead.away_pct or 0)} % from "
         f"{plain(held.mark_price)}; the kill score is {kill}"
     )
     yield Finding("thresholds", "ok", text)

@@ -88,8 +88,8 @@ def rungs_of(story: Story) -> Iterator[RungView]:
         else:
             state: RungState = "ahead" if next_found else "next"
             next_found = True
-            pct = away / held.mark_price * 100
-            yield replace(view, state=state, away=away, away_pct=pct, why=f"{pct:.2f} % away")
+            pct = round(away / held.mark_price * 100, 2)
+            yield replace(view, state=state, away=away, away_pct=pct, why=f"{abs(pct)} % away")
 
 
 def _planned(story: Story, held: Held) -> tuple[PlannedRung, ...]:

@@ -96,7 +96,8 @@ def _of_chain(story: Story, chain: Chain) -> Iterator[str]:
         intent = said.message
         if isinstance(intent, EntryIntent):
             yield (
-                f"          from {intent.source} {intent.model}: {intent.reason or 'no reason'}; "
+                f"          from {' '.join(filter(None, (intent.source, intent.model)))}: "
+                f"{intent.reason or 'no reason given'}; "
                 f"confidence {plain(intent.confidence)}, regime {intent.regime}, "
                 f"ATR {'unknown' if intent.atr_value is None else plain(intent.atr_value)}"
             )

@@ -7,7 +7,7 @@ does not turn is a daemon that is down. Prices are put in with the age that a te
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,6 +23,7 @@ from shared.metrics import RunnerMetrics
 from shared.runner import Runner
 from shared.settings import Settings
 from shared.streams import BY_NAME, MARKET_TICK
+from tests.runner.hooked import HookedBus
 
 READERS = ("harvest_brain", "intent_bridge", "exitbrain", "apply_layer", "trading_bot")
 SYMBOL = "RIVERUSDT"
@@ -62,27 +63,28 @@ class SmallRing:
         self.client: Redis = reader(url)
         self.settings = dict(settings)
         self.runners: dict[str, Runner[Any, Any]] = {}
+        self._buses: dict[str, RedisBus] = {}
         self._ticks = 0
 
-    def start(self, *daemons: str) -> None:
-        """Start daemons, as a supervisor would; one that runs is started anew."""
+    def start(self, *daemons: str, hook: Callable[[str], None] = lambda _step: None) -> None:
+        """Start daemons, as a supervisor would; `hook` strikes at the steps of a turn."""
         for daemon in daemons:
             self.stop(daemon)
             metrics = RunnerMetrics()
             module = importlib.import_module(f"services.{daemon}.__main__")
             service = module.service(Settings(self.settings, "the test"), metrics)
+            bus = self._buses[daemon] = RedisBus(self.url, daemon)
             runner: Runner[Any, Any] = Runner(
-                service, RedisBus(self.url, daemon), metrics=metrics, cycle_s=0.0
+                service, HookedBus(bus, hook), metrics=metrics, cycle_s=0.0
             )
             runner.start()
             self.runners[daemon] = runner
 
     def stop(self, *daemons: str) -> None:
-        """Let daemons go."""
+        """Let daemons go, as a kill would: nothing is finished first."""
         for daemon in daemons:
-            runner = self.runners.pop(daemon, None)
-            if runner is not None:
-                runner._bus.close()  # noqa: SLF001 - the process would end here
+            if self.runners.pop(daemon, None) is not None:
+                self._buses.pop(daemon).close()
 
     def turn(self, daemon: str) -> int:
         """One turn of a daemon; returns how many messages it took."""
@@ -103,16 +105,22 @@ class SmallRing:
     def tick(self, price: Decimal | str, *, age_s: float = 0, symbol: str = SYMBOL) -> None:
         """A price that was published so long ago."""
         at = self.now() - timedelta(seconds=age_s)
+        message = self.price(price, at=at, produced_at=at, symbol=symbol)
+        self.put(message, id_=f"{int(at.timestamp() * 1000)}-{self._ticks}")
+
+    def price(
+        self, price: Decimal | str, *, at: datetime, produced_at: datetime, symbol: str = SYMBOL
+    ) -> MarketTick:
+        """A price of its own market time."""
         self._ticks += 1
-        message = MarketTick(
+        return MarketTick(
             timestamp=at,
-            produced_at=at,
+            produced_at=produced_at,
             source="market_feed",
             tick_id=f"{symbol}-{self._ticks}",
             symbol=symbol,
             mark_price=Decimal(price),
         )
-        self.put(message, id_=f"{int(at.timestamp() * 1000)}-{self._ticks}")
 
     def put(self, message: Message, *, id_: str = "*") -> str:
         """A message by somebody outside; returns its entry's id."""
@@ -152,10 +160,14 @@ def a_small_ring(url: str, settings: Mapping[str, Any] | None = None) -> Iterato
     """A ring on a server that holds nothing; all readers stand and have learnt the rules."""
     ring = SmallRing(url, seed() if settings is None else settings)
     load_library(ring.client)
+    # A server notices that a read has waited long enough at its own beat, ten times a second.
+    hz = ring.client.config_get("hz")["hz"]
+    ring.client.config_set("hz", 500)
     try:
         ring.start(*READERS)
         ring.settle()
         yield ring
     finally:
         ring.stop(*READERS)
+        ring.client.config_set("hz", hz)
         ring.client.close()

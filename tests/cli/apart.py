@@ -1,0 +1,65 @@
+"""apply_layer's own decider on a server, without a venue: a test says what the venue said.
+
+For what the paper venue never does: an order without an answer, a past that does not reach back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from redis import Redis
+
+from services.apply_layer.decider import decide
+from services.apply_layer.exchange import SymbolRules, VenuePosition, VenueSnapshot
+from services.apply_layer.protection import Looked
+from services.apply_layer.turn import Policy, State
+from shared.bus.client import call
+from shared.contracts import Message, encode
+from shared.decisions import Received, Record
+from shared.state import StateCodec
+from shared.streams import BY_NAME, state_key
+
+
+class ApplyApart:
+    """What it decides is on the server at once: messages, records and its own documents."""
+
+    def __init__(self, client: Redis) -> None:
+        self.state = State()
+        self._client = client
+
+    def hear(self, event: Any, at: datetime) -> None:
+        """Decide one event, and commit what comes of it."""
+        before = self.state
+        self.state, outputs = decide(before, Received(event, at), Policy())
+        for output in outputs:
+            if isinstance(output, Message):
+                words = [word for pair in encode(output) for word in pair]
+                call(self._client, "XADD", BY_NAME[output.stream_name].key, "*", *words)
+            elif isinstance(output, Record):
+                self._record(output)
+        for name, document in StateCodec(State).changes(before, self.state).items():
+            if document is None:
+                call(self._client, "HDEL", state_key("apply_layer"), name)
+            else:
+                call(self._client, "HSET", state_key("apply_layer"), name, document)
+
+    def _record(self, record: Record) -> None:
+        call(self._client, "DEL", record.key)
+        if record.fields:
+            words = [word for pair in record.fields.items() for word in pair]
+            call(self._client, "HSET", record.key, *words)
+
+
+def look(at: datetime, rules: SymbolRules, *positions: VenuePosition) -> Looked:
+    """The first look at a venue whose answers may be late."""
+    snapshot = VenueSnapshot(
+        at=at,
+        wallet=Decimal(10_000),
+        positions=positions,
+        open_orders=(),
+        rules=(rules,),
+        conclusive=False,
+    )
+    return Looked(snapshot, starting=True)

@@ -1,0 +1,309 @@
+"""`quantum why` of entries, of one intent or plan, and of what only a real venue does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from services.apply_layer.exchange import (
+    OrderInDoubt,
+    Past,
+    SymbolRules,
+    VenueHealth,
+    VenuePosition,
+)
+from services.apply_layer.journal import Leg, client_order_id
+from shared.bus.client import call
+from shared.cli.why_findings import findings_of
+from shared.cli.why_picture import Terms
+from shared.cli.why_read import read_picture
+from shared.cli.why_story import story_of
+from shared.contracts import ExitPlan, FullCloseIntent
+from shared.sides import PositionSide
+from shared.streams import APPLY_PLAN, harvest_key
+
+from .apart import ApplyApart, look
+from .small_ring import READERS, SYMBOL, SmallRing, at_r, seed
+from .test_why import Open, asked, open_ring, reason, run, states
+
+__all__ = ["open_ring"]
+
+D = Decimal
+SOL = "SOLUSDT"
+RULES = SymbolRules(SYMBOL, D("0.01"), D("0.0001"), D("0.01"), D(50_000), D(5), 50, D("0.01"))
+
+
+def enter(ring: SmallRing, **changes: Any) -> None:
+    """A stranger's entry, and the price after it, at which it is filled."""
+    ring.put(ring.entry(**changes))
+    ring.settle()
+    ring.tick("150", symbol=SOL)
+    ring.settle()
+
+
+def test_an_entry_tells_its_causes_from_intent_to_fill(open_ring: Open) -> None:
+    ring = open_ring()
+    enter(ring, model="meanrev", atr_value=D("1.5"))
+    told = asked(SOL)
+    assert told["reason"]["code"] == "thresholds"
+    assert [said.get("decision") or said.get("status") for said in told["entry"]] == [
+        None, "AWAITING_EXITS", "EXECUTE", "FILLED",
+    ]  # fmt: skip
+    page = run(SOL).stdout
+    assert "from stranger meanrev: it looked cheap; confidence 0.7" in page
+    assert "ATR 1.5" in page
+    assert "protects the position" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"qty": D(100)}, "ENTRY: intent_bridge refused with order_cap at"),
+        (
+            {"stop_loss": D(75), "take_profit": D(160)},
+            "ENTRY: exitbrain refused with stop_beyond_liquidation at",
+        ),
+        (
+            {"qty": D(13), "leverage": 1},
+            "ENTRY: the venue ended the order with margin_insufficient at",
+        ),
+    ],
+)
+def test_an_entry_that_was_refused_says_by_whom_and_why(
+    open_ring: Open, changes: dict[str, Any], says: str
+) -> None:
+    settings = seed()
+    settings["apply_layer"]["paper"]["initial_wallet"] = "1000"
+    ring = open_ring(settings)
+    enter(ring, **changes)
+    assert reason(SOL)[:2] == ("refused", "fail")
+    assert says in reason(SOL)[2]
+    assert reason("--intent", "stranger.1")[2] == reason(SOL)[2]
+    assert reason("--plan", "plan.stranger.1")[2] == reason(SOL)[2]
+
+
+def test_an_entry_without_exits_waits_for_exitbrain(open_ring: Open) -> None:
+    ring = open_ring()
+    ring.stop("exitbrain")
+    enter(ring)
+    picture = read_picture(ring.client, SOL, Terms())
+    span = timedelta(seconds=3)
+    first, *_, last = findings_of(story_of(replace(picture, now=picture.now + span)))
+    assert first.code == "group_lags"
+    assert "the plan of stranger.1 published" in first.text
+    assert "exitbrain has 1 waiting on apply.plan" in first.text
+    assert last.text.startswith("ENTRY waits for exitbrain since ")
+
+
+def test_a_position_that_ended_says_how(open_ring: Open) -> None:
+    ring = open_ring()
+    enter(ring)
+    ring.tick("140", symbol=SOL)
+    ring.settle()
+    code, verdict, text = reason(SOL)
+    assert (code, verdict) == ("done", "ok")
+    assert "the position ended" in text
+    assert "by STOPPED_OUT, realised -" in text
+
+
+def test_a_symbol_of_which_nothing_is_known(open_ring: Open) -> None:
+    ring = open_ring()
+    ring.tick("150", symbol=SOL)
+    ring.settle()
+    assert reason(SOL)[:2] == ("nothing_asked", "ok")
+    assert run(SOL.lower()).exit_code == 0
+
+
+def test_an_id_that_nobody_has_heard_of_ends_with_1(open_ring: Open) -> None:
+    open_ring()
+    ended = run("--intent", "nobody.1")
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert "tells of nobody.1" in ended.stderr
+
+
+@pytest.mark.parametrize("words", [(), (SOL, "--plan", "p"), ("--plan", "p", "--intent", "i")])
+def test_it_is_asked_about_one_thing(open_ring: Open, words: tuple[str, ...]) -> None:
+    open_ring()
+    assert run(*words).exit_code == 2
+
+
+def test_what_a_stranger_wrote_is_shown_as_it_is(open_ring: Open) -> None:
+    ring = open_ring()
+    enter(ring, reason="[bold]cheap[/nonsense]", model="[red]")
+    assert "stranger [red]: [bold]cheap[/nonsense]" in run(SOL).stdout
+    assert "[bold]cheap[/nonsense]" in run("--intent", "stranger.1").stdout
+
+
+def test_one_exit_is_told_from_its_intent_to_its_fill(open_ring: Open) -> None:
+    ring = open_ring()
+    ring.tick(at_r(2))
+    ring.settle()
+    [one] = [a for a in asked(SYMBOL)["asked"] if a["kind"] == "PARTIAL_25"]
+    told = asked("--intent", one["intent_id"])
+    assert told["reason"]["code"] == "done"
+    assert told["symbol"] == SYMBOL
+    assert [said["id"] for said in told["said"]] == [said["id"] for said in one["said"]]
+    assert asked("--plan", told["said"][1]["plan_id"])["said"] == told["said"]
+    assert "SELL 0.46 at" in run("--intent", one["intent_id"]).stdout
+
+
+def test_an_id_with_other_content_is_found_among_the_dead_letters(open_ring: Open) -> None:
+    """A second close under a name that was decided before: one letter, and the first outcome."""
+    ring = open_ring()
+    ring.tick(at_r(1))
+    ring.settle()
+    position_id = asked(SYMBOL)["position"]["position_id"]
+    for qty in ("0.1", "0.2"):
+        ring.put(full_close(ring, position_id, qty))
+    ring.settle()
+    ring.tick(at_r(1))
+    ring.settle()
+    assert reason("--intent", "close.1")[0] == "done"
+    letters = [f["text"] for f in asked(SYMBOL)["findings"] if f["code"] == "dead_letter"]
+    assert len(letters) == 1
+    assert "id_conflict" in letters[0]
+
+
+def full_close(ring: SmallRing, position_id: str, qty: str) -> FullCloseIntent:
+    at = ring.now()
+    return FullCloseIntent(
+        timestamp=at,
+        produced_at=at,
+        source="stranger",
+        intent_id="close.1",
+        intent_type="FULL_CLOSE_PROPOSED",
+        symbol=SYMBOL,
+        side="SELL",
+        reduceOnly=True,
+        position_id=position_id,
+        qty=D(qty),
+    )
+
+
+def test_a_kill_that_was_not_asked_for_yet_is_told(open_ring: Open) -> None:
+    ring = open_ring()
+    ring.tick(at_r(1))
+    ring.settle()
+    call(ring.client, "HSET", harvest_key(SYMBOL), "kill_score", "0.7100")
+    code, verdict, text = reason()
+    assert (code, verdict) == ("not_asked", "wait")
+    assert "FULL_CLOSE_PROPOSED is due (the kill score is 0.71)" in text
+
+
+# -- what only a real venue does ------------------------------------------------------------------
+
+
+def apart(ring: SmallRing, *positions: VenuePosition) -> ApplyApart:
+    """apply_layer before a venue that says what the test says."""
+    venue = ApplyApart(ring.client)
+    venue.hear(look(ring.now(), RULES, *positions), ring.now())
+    return venue
+
+
+def live_ring(open_ring: Open) -> SmallRing:
+    """A ring whose apply_layer is the test's own."""
+    ring = open_ring({})
+    ring.stop("apply_layer")
+    call(ring.client, "FLUSHALL")
+    ring.start(*(daemon for daemon in READERS if daemon != "apply_layer"))
+    return ring
+
+
+def held(ring: SmallRing, past: Past | None = None) -> VenuePosition:
+    return VenuePosition(
+        symbol=SYMBOL,
+        side=PositionSide.LONG,
+        qty=D("1.83"),
+        entry_price=D("12.32"),
+        leverage=10,
+        mark_price=D("12.32"),
+        opened_at=ring.now() - timedelta(hours=1),
+        past=past,
+    )
+
+
+def test_a_position_adopted_without_its_history_says_why_nothing_is_sold(open_ring: Open) -> None:
+    ring = live_ring(open_ring)
+    opened_at = ring.now() - timedelta(hours=1)
+    apart(ring, held(ring, Past(D("1.83"), opened_at, known=False)))
+    ring.tick(at_r(30))
+    ring.settle()
+    told = asked(SYMBOL)
+    found = [f for f in told["findings"] if f["verdict"] != "fail"]
+    assert found[0]["code"] == "history_unknown"
+    assert "every rung counts as taken" in found[0]["text"]
+    assert set(states(told).values()) == {"taken"}
+    assert all("history is unknown" in rung["why"] for rung in told["rungs"])
+
+
+def test_a_position_that_harvest_brain_has_not_heard_of_yet_is_told(open_ring: Open) -> None:
+    ring = live_ring(open_ring)
+    ring.stop("harvest_brain")
+    ring.tick(at_r(3))
+    apart(ring, held(ring))
+    found = {f["code"]: f for f in asked(SYMBOL)["findings"]}
+    assert found["not_watched"]["verdict"] == "wait"
+    assert "harvest_brain has no record of this position" in found["not_watched"]["text"]
+    assert found["stop_missing"]["text"].count("has no answer yet") == 1
+
+
+def test_an_adopted_position_with_a_history_is_no_such_case(open_ring: Open) -> None:
+    ring = live_ring(open_ring)
+    past = Past(D("2.44"), ring.now() - timedelta(hours=1), harvested_qty=D("0.61"))
+    apart(ring, held(ring, past))
+    ring.tick(at_r(1))
+    ring.settle()
+    told = asked(SYMBOL)
+    assert "history_unknown" not in [f["code"] for f in told["findings"]]
+    assert [rung["why"] for rung in told["rungs"]][:1] == ["before the streams begin"]
+
+
+def test_entries_that_the_venue_bars_are_told_with_the_reason(open_ring: Open) -> None:
+    ring = live_ring(open_ring)
+    venue = apart(ring)
+    venue.hear(VenueHealth({"clock": "the clocks differ by 812 ms"}, ring.now()), ring.now())
+    ring.tick(at_r(1))
+    ring.settle()
+    told = [f["text"] for f in asked(SYMBOL)["findings"] if f["code"] == "entries_barred"]
+    assert told == ["the venue takes no entries now: clock, the clocks differ by 812 ms"]
+
+
+def doubtful(open_ring: Open) -> tuple[SmallRing, str]:
+    """A ring in which the exit of the first rung got no answer from the venue."""
+    ring = live_ring(open_ring)
+    venue = apart(ring, held(ring))
+    ring.tick(at_r(2))
+    ring.settle()
+    for said in read_picture(ring.client, SYMBOL, Terms()).plans:
+        if isinstance(said.message, ExitPlan):
+            venue.hear(said.message, ring.now())
+            name = client_order_id(said.message.plan_id, Leg.EXIT, 1)
+            venue.hear(OrderInDoubt(name, SYMBOL, "-1007 timeout", ring.now()), ring.now())
+            call(ring.client, "XGROUP", "CREATE", APPLY_PLAN.key, "apply_layer", "$")
+            return ring, name
+    raise AssertionError("no exit was planned")
+
+
+def test_an_order_that_may_have_been_executed_is_the_reason(open_ring: Open) -> None:
+    ring, name = doubtful(open_ring)
+    told = asked(SYMBOL)
+    found = [f for f in told["findings"] if f["code"] == "order_unknown"]
+    assert len(found) == 1
+    assert f"the exit {name} (PARTIAL_25) may have been executed or not" in found[0]["text"]
+    assert "-1007 timeout" in found[0]["text"]
+    waits = [f["text"] for f in told["findings"] if f["code"] == "at_the_venue"]
+    assert f"its order {name} is unknown" in waits[0]
+    # Where apply_layer's own documents may not be read, the record of the venue says it as well.
+    forget_orders(ring.client)
+    found = [f for f in asked(SYMBOL)["findings"] if f["code"] == "order_unknown"]
+    assert f"the order {name} may have been executed or not: {SYMBOL} EXIT" in found[0]["text"]
+
+
+def forget_orders(client: Redis) -> None:
+    names = call(client, "HKEYS", "quantum:state:apply_layer")
+    call(client, "HDEL", "quantum:state:apply_layer", *(n for n in names if b"orders/" in n))
