@@ -34,6 +34,8 @@ S = TypeVar("S")
 P = TypeVar("P")
 
 MOST_AHEAD = timedelta(days=1)
+#: How soon to look again at a world that was not seen since the start: something may be naked.
+_LOOK_AGAIN_S = 0.25
 
 
 class NotYet(Exception):
@@ -182,8 +184,10 @@ class Runner(Generic[S, P]):
             try:
                 self._look_outside(outside)
             except NotYet as unseen:
-                logger().error("outside_not_seen", reason=str(unseen), retry_in_s=self._cycle_s)
-                self.stop.wait(self._cycle_s)
+                retry_in_s = min(self._cycle_s, _LOOK_AGAIN_S)
+                logger().error("outside_not_seen", reason=str(unseen), retry_in_s=retry_in_s)
+                self._cycle_at = 0.0
+                self.stop.wait(retry_in_s)
                 return 0
         entries = self._bus.read(count=BATCH, block_ms=block_ms)
         if not entries:

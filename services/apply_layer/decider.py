@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.apply_layer.doubt import Beat, on_absent, on_beat, on_in_doubt
+from services.apply_layer.doubt import Beat, Began, on_absent, on_beat, on_began, on_in_doubt
 from services.apply_layer.exchange import OrderAbsent, OrderInDoubt, VenueHealth
 from services.apply_layer.facts import FACTS, on_health, protect_what_grew
 from services.apply_layer.plans import on_plan
@@ -34,6 +34,8 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
             on_look(turn, looked)
         case Beat() as beat:
             on_beat(turn, beat)
+        case Began() as began:
+            on_began(turn, began)
         case OrderInDoubt() as fact:
             on_in_doubt(turn, fact)
         case OrderAbsent() as fact:

@@ -29,6 +29,11 @@ class Beat:
     """A second has passed; for what is due by the clock and not by any news."""
 
 
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A venue whose answers may be late is seen again, after a start or an outage."""
+
+
 def on_beat(turn: Turn, _beat: Beat) -> None:
     """Ask after every order in doubt, and look at whatever is not settled."""
     unsettled = {symbol for symbol, p in turn.state.positions.items() if p.stop_order is None}
@@ -51,8 +56,8 @@ def ask(turn: Turn, sent: Sent) -> None:
     turn.outputs.append(AskOrder(request.client_order_id, request.symbol, conditional, request.at))
 
 
-def doubt_what_was_not_answered(turn: Turn) -> None:
-    """After a start: what was journalled and has no answer may have been sent, or not."""
+def on_began(turn: Turn, _began: Began) -> None:
+    """What was journalled and has no answer may have been sent, or not; said before any news."""
     for sent in tuple(turn.state.orders.values()):
         if not sent.accepted and sent.doubt is None:
             _doubt(turn, sent, "no answer was recorded", unlikely=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from services.apply_layer.adoption import in_flight, live_stops, take_over, with_its_stop
-from services.apply_layer.doubt import ask, doubt_what_was_not_answered
+from services.apply_layer.doubt import ask
 from services.apply_layer.exchange import (
     CancelOrder,
     OpenOrder,
@@ -49,8 +49,6 @@ def on_look(turn: Turn, looked: Looked) -> None:
     _learn_trades(turn, snapshot)
     _learn_what_stands(turn, snapshot)
     if not snapshot.conclusive:
-        if looked.starting:
-            doubt_what_was_not_answered(turn)
         _ask_after_what_is_gone(turn, snapshot)
     held = {position.symbol: position for position in snapshot.positions}
     for position in _covered(turn, snapshot):

@@ -330,6 +330,7 @@ def test_killed_between_venue_and_reply_the_order_is_found_and_not_sent_again(de
     desk.until(desk.holds)
     assert len(desk.executed("e")) == 1
     assert desk.posts("e") == 1
+    assert [p.verdict for p in desk.state.proofs.values()] == ["found"]
     agree(desk)
 
 

@@ -40,6 +40,8 @@ from shared.log import logger
 from shared.settings import SettingsError
 
 _PAGE = 1000
+#: The books of so many symbols are asked for one by one; a call for all of them has this weight.
+_ASKED_ONE_BY_ONE, _WEIGHT_OF_ALL = 12, 40
 _WEEK, _WEEKS_KEPT = timedelta(days=7), 26
 _FUNDING_EVERY = timedelta(minutes=10)
 _FUNDING_NAME = "venue/funding_until"
@@ -71,6 +73,7 @@ class Account:
         self._symbols = tuple(symbols)
         self._rules: dict[str, SymbolRules] = {}
         self._listed: dict[str, Any] = {}
+        self._brackets: dict[str, Any] = {}
         self._rules_told = False
         self._cursors: dict[str, tuple[int, datetime]] = {}
         self._leverages: dict[str, int] = {}
@@ -122,15 +125,14 @@ class Account:
             raise SettingsError(
                 f"apply_layer.symbols: the venue does not list {', '.join(missing)}"
             )
+        told = self._client.call("fapiPrivateGetLeverageBracket")
+        self._brackets = {row["symbol"]: row["brackets"] for row in told}
         self._rules = {}
         for symbol in sorted({*self._symbols, *self._owned}):
             self._learn(symbol)
-        self._rules_told = False
 
     def _learn(self, symbol: str) -> None:
-        told = self._client.call("fapiPrivateGetLeverageBracket", {"symbol": symbol})
-        brackets = told[0]["brackets"] if isinstance(told, list) else told["brackets"]
-        self._rules[symbol] = rules_of(self._listed[symbol], brackets)
+        self._rules[symbol] = rules_of(self._listed[symbol], self._brackets[symbol])
         self._rules_told = False
 
     def forget_rules(self) -> None:
@@ -211,13 +213,16 @@ class Account:
         return sum((number(row["balance"]) for row in told if row["asset"] == "USDT"), Decimal(0))
 
     def open_orders(self, symbols: Iterable[str]) -> list[OpenOrder]:
-        """Both books of some symbols."""
+        """Both books of some symbols; of many it is cheaper to ask for all."""
+        wanted = set(symbols)
         found: list[OpenOrder | None] = []
-        for symbol in symbols:
-            asked = {"symbol": symbol}
-            found += map(open_plain, self._client.call("fapiPrivateGetOpenOrders", asked))
-            found += map(open_conditional, self._client.call("fapiPrivateGetOpenAlgoOrders", asked))
-        return [order for order in found if order is not None]
+        each = [{"symbol": symbol} for symbol in sorted(wanted)]
+        for asked in each if len(each) <= _ASKED_ONE_BY_ONE else [dict[str, str]()]:
+            weight = 1 if asked else _WEIGHT_OF_ALL
+            plain = self._client.call("fapiPrivateGetOpenOrders", asked, weight=weight)
+            conditional = self._client.call("fapiPrivateGetOpenAlgoOrders", asked, weight=weight)
+            found += [*map(open_plain, plain), *map(open_conditional, conditional)]
+        return [order for order in found if order is not None and order.symbol in wanted]
 
     # -- trades -------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from services.apply_layer.binance.barriers import Barriers
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.orders import Orders
 from services.apply_layer.binance.stream import UserStream
-from services.apply_layer.doubt import Beat
+from services.apply_layer.doubt import Beat, Began
 from services.apply_layer.exchange import (
     AskOrder,
     CancelOrder,
@@ -155,6 +155,8 @@ class BinanceVenue:
             yield from self._out_of_sight(error)
             return
         starting, self._lost, self._seen = self._lost, False, True
+        if starting:
+            yield Began()
         self._account.told(view)
         yield from view.facts
         yield Looked(view.snapshot, starting)
