@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, settings
 from shared.server import LocalServer
 from tests.worlds import MemoryWorld, RedisWorld, World
 
-
 # How long an example takes says more about the machine than about the code: speed has a benchmark.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
