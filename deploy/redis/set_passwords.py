@@ -13,6 +13,7 @@ Needs Python's standard library alone: it runs before anything of the suite is i
 from __future__ import annotations
 
 import argparse
+import grp
 import hashlib
 import os
 import secrets
@@ -116,6 +117,10 @@ def main() -> int:
         help="make a new password for this user; may be given several times",
     )  # fmt: skip
     asked = parser.parse_args()
+    try:
+        grp.getgrnam(asked.group)
+    except KeyError:
+        parser.error(f"there is no group {asked.group!r}: install the server first, or say --group")
 
     asked.folder.mkdir(parents=True, exist_ok=True)
     changed, lines = [], []

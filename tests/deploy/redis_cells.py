@@ -34,7 +34,8 @@ from tests.deploy.redis_users import PEOPLE, a_guarded_server
 from tests.ring.live import call
 
 SYMBOL = "BTCUSDT"
-USERS = ("default", *DAEMONS, *PEOPLE)
+#: Everyone who can log in.
+USERS = (*DAEMONS, *PEOPLE)
 #: The key of a command that takes none.
 KEYLESS = "-"
 RECORDS = {
@@ -122,7 +123,6 @@ def _give(rights: Rights, commands: str, keys: Iterable[str]) -> None:
 def expected_rights() -> dict[str, Rights]:
     """The rights of every user."""
     return {
-        "default": {},
         **{daemon: daemon_rights(daemon) for daemon in DAEMONS},
         "operator": operator_rights(),
         "administrator": administrator_rights(),

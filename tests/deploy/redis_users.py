@@ -91,6 +91,12 @@ class Guarded:
         finally:
             client.close()
 
+    def set_passwords(self, *words: str) -> None:
+        """Write the users again, as on an upgrade; the server takes them by ACL LOAD."""
+        set_passwords(self.users, *words)
+        with (self.users / "users.acl").open("a", encoding="utf-8") as file:
+            file.write(f"user {TESTER} on nopass ~* &* +@all\n")
+
     def quantum(self, user: str, *words: str) -> subprocess.CompletedProcess[str]:
         """The command line as this user."""
         return quantum(*words, environment={"REDIS_URL": self.url(user)})
@@ -101,12 +107,11 @@ def a_guarded_server(folder: Path) -> Iterator[Guarded]:
     """A server as it is installed: configuration, users, and the library by the administrator."""
     users, data = folder / "users", folder / "redis"
     data.mkdir(parents=True)
-    set_passwords(users)
-    acl = users / "users.acl"
-    with acl.open("a", encoding="utf-8") as file:
-        file.write(f"user {TESTER} on nopass ~* &* +@all\n")
-    with LocalServer.start(data, configuration=configuration(data, acl)) as server:
-        guarded = Guarded(server, users)
+    server = LocalServer(data, configuration=configuration(data, users / "users.acl"))
+    guarded = Guarded(server, users)
+    guarded.set_passwords()
+    with server:
+        server.restart()
         loaded = guarded.quantum("administrator", "init")
         assert loaded.returncode == 0, loaded.stderr
         yield guarded
