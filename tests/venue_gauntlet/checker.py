@@ -43,7 +43,8 @@ _SUPERSEDED, _KILLED, _STOPPED = 75, -9, 0
 def never_naked(evidence: Evidence) -> Iterator[Violation]:
     """6: a position is without a full stop of the right side for at most 2 s.
 
-    Or until 10 s after calls to the venue have failed meanwhile. Its only stop is never withdrawn
+    Or until 10 s after calls to the venue have failed meanwhile; the time during which no life was
+    up does not count. Its only stop is never withdrawn
     by us, not even for a moment, and a stop triggers on the mark.
     """
     naked, _ = timeline(evidence)

@@ -14,10 +14,9 @@ from rich.table import Table
 from tests.venue_gauntlet.checker import INVARIANTS
 from tests.venue_gauntlet.run import Outcome
 
-_NAKED = ("spans", "max_s", "p99_s")
 #: Spans without a stop, by the worst that troubled the venue meanwhile.
 _TITLES: dict[str, str | None] = {
-    "in all": None,
+    "while a life was up": None,
     "every call succeeding": "",
     "a call refused": "refusal",
     "a call without answer": "no answer",
@@ -39,8 +38,8 @@ class Report:
     faults: Counter[str] = field(default_factory=Counter)
     strikes: Counter[str] = field(default_factory=Counter)
     violations: Counter[int] = field(default_factory=Counter)
-    #: Of each span without a stop: seconds, the worst trouble, and the seed.
-    naked: list[tuple[float, str, int]] = field(default_factory=list)
+    #: Of each span without a stop: seconds, those while a life was up, the worst trouble, the seed.
+    naked: list[tuple[float, float, str, int]] = field(default_factory=list)
     failed: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -57,17 +56,23 @@ class Report:
         if outcome.violations:
             self.failed.append(outcome)
 
-    def naked_s(self, trouble: str | None = None) -> tuple[int, float, float]:
-        """How many spans without a stop there were, the longest, and what 99 of 100 stay below.
+    def naked_s(self, trouble: str | None = None, *, raw: bool = False) -> dict[str, float | int]:
+        """Spans without a stop: how many, the longest and its seed, what 99 of 100 stay below.
 
-        In seconds; of all spans, or of those during which a `trouble` was the venue's worst ("":
-        every call succeeded).
+        In seconds while a life was up, or, `raw`, all of them; of all spans, or of those during
+        which a `trouble` was the venue's worst ("": every call succeeded).
         """
-        lengths = sorted(s for s, worst, _ in self.naked if trouble in (None, worst))
+        lengths = sorted(
+            (whole if raw else up, seed)
+            for whole, up, worst, seed in self.naked
+            if trouble in (None, worst)
+        )
         if not lengths:
-            return 0, 0.0, 0.0
+            return {"spans": 0, "max_s": 0.0, "p99_s": 0.0, "seed": 0}
         count = len(lengths)
-        return count, lengths[-1], lengths[min(count - 1, count * 99 // 100)]
+        longest, seed = lengths[-1]
+        p99 = lengths[min(count - 1, count * 99 // 100)][0]
+        return {"spans": count, "max_s": longest, "p99_s": p99, "seed": seed}
 
     @property
     def kills(self) -> int:
@@ -88,8 +93,8 @@ class Report:
             "kills": self.kills,
             "violations": {str(n): self.violations[n] for n in (*INVARIANTS, 16)},
             "naked": {
-                title: dict(zip(_NAKED, self.naked_s(trouble), strict=True))
-                for title, trouble in _TITLES.items()
+                "raw": self.naked_s(raw=True),
+                **{title: self.naked_s(trouble) for title, trouble in _TITLES.items()},
             },
             "failed": [outcome.seed for outcome in self.failed],
         }
@@ -125,13 +130,9 @@ def show(console: Console, report: Report, caught: Iterable[tuple[str, str]] = (
         "violations",
         " ".join(f"{n}:{report.violations[n]}" for n in (*INVARIANTS, 16)),
     )
-    for title, trouble in _TITLES.items():
-        count, most, p99 = report.naked_s(trouble)
-        seed = next(
-            (n for s, worst, n in report.naked if s == most and trouble in (None, worst)), 0
-        )
-        text = f"max {most:.2f} s (seed {seed}), p99 {p99:.2f} s, of {count} spans"
-        table.add_row(f"naked, {title}", text)
+    for title, figures in report.figures()["naked"].items():
+        text = "max {max_s:.2f} s (seed {seed}), p99 {p99_s:.2f} s, of {spans} spans"
+        table.add_row(f"naked, {title}", text.format(**figures))
     for name, by in caught:
         table.add_row(name, by)
     console.print(table)

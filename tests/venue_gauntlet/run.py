@@ -27,7 +27,7 @@ from tests.venue_gauntlet.evidence import Evidence, Terms, Violation, leg_of, nu
 from tests.venue_gauntlet.lives import Notes, Order
 from tests.venue_gauntlet.producer import Producer
 from tests.venue_gauntlet.supervisor import Supervisor
-from tests.venue_gauntlet.timeline import timeline, trouble_in, troubles
+from tests.venue_gauntlet.timeline import dead_times, seconds_in, timeline, trouble_in, troubles
 from tests.venue_gauntlet.zygote import Zygote
 
 #: How long a life with a defect is waited for: as long as the limits that are judged need.
@@ -62,8 +62,8 @@ SHORT = Waits(1.0, 0.2, 0.5, 0.5, 0.5, 3.0, 20.0)
 
 @dataclass
 class Outcome:
-    """What a run came to, in plain values. `naked` has each span in seconds, and
-    what troubled the venue meanwhile."""
+    """What a run came to, in plain values. `naked` has each span: its seconds, those
+    of them in which a life was up, and what troubled the venue meanwhile."""
 
     seed: int
     seconds: float
@@ -74,7 +74,7 @@ class Outcome:
     lives: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     strikes: dict[str, int] = field(default_factory=dict)
-    naked: list[tuple[float, str]] = field(default_factory=list)
+    naked: list[tuple[float, float, str]] = field(default_factory=list)
     folder: str = ""
 
     def to_json(self) -> str:
@@ -283,7 +283,7 @@ class Run:
             what = f"not quiet {self._quiet_s:.0f} s after the last fault: {unquiet}"
             violations.append(Violation(16, what, "apply_layer", evidence.terms.ended_at))
         naked, _ = timeline(evidence)
-        troubled = troubles(evidence)
+        troubled, dead = troubles(evidence), dead_times(evidence)
         faults = Counter(str(line["fault"]) for line in evidence.lines("fault"))
         strikes = Counter(f"{n['how']} {n['step']}" for n in evidence.noted("struck"))
         return Outcome(
@@ -296,7 +296,14 @@ class Run:
             lives=sum(1 for _ in evidence.noted("acquired")),
             faults=dict(faults),
             strikes=dict(strikes),
-            naked=[(round(span.seconds, 3), trouble_in(span, troubled)) for span in naked],
+            naked=[
+                (
+                    round(span.seconds, 3),
+                    round(span.seconds - seconds_in(span, dead), 3),
+                    trouble_in(span, troubled),
+                )
+                for span in naked
+            ],
             folder=str(self._folder),
         )
 

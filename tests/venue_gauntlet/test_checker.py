@@ -307,6 +307,24 @@ def test_a_stop_may_be_withdrawn_when_another_stands() -> None:
     assert found(tale) == set()
 
 
+def test_the_time_during_which_no_life_was_up_does_not_count() -> None:
+    tale = Tale().enter()
+    tale.after(0.5).note("struck", life=1, step="any", how="kill", client_id="")
+    tale.after(3).note("acquired", life=2, epoch=11)
+    assert found(tale.after(1.4)) == set()
+    assert found(tale.after(0.2)) == {6}
+
+
+def test_nobody_has_heard_of_a_stop_that_the_venue_ended_just_now() -> None:
+    tale = well()
+    first, second = tale.ledger[4], tale.stop(count=2)
+    tale.after(1).ended(second, "REJECTED")
+    tale.after(0.2).ended(first)
+    tale.request(first["client_id"], method="DELETE", book="algo")
+    tale.after(0.3).stop(count=3)
+    assert found(tale) == set()
+
+
 def test_a_hand_may_withdraw_a_stop_and_a_call_that_comes_too_late_did_not() -> None:
     tale = well()
     first = tale.ledger[4]

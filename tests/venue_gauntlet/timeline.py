@@ -42,6 +42,8 @@ class Span:
         return self.end - self.start
 
 
+#: How long it may take until it is known that a stop has ended.
+_HEARD_S = 0.3
 #: What one call does is written down within this time.
 _SAME_CALL_S = 0.02
 #: What may trouble the venue, the worst first.
@@ -87,6 +89,8 @@ class _Symbol:
     entered: bool = False
     stops: dict[tuple[str, str], _Stop] = field(default_factory=dict)
     resting: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: When a stop was last ended by the venue.
+    lost_at: float = 0.0
     naked_since: float | None = None
     alone_since: float | None = None
 
@@ -135,13 +139,17 @@ def _read(evidence: Evidence) -> tuple[list[Span], list[Span], list[Span]]:
     for line in evidence.lines("order", "ended", "trade", "mark"):
         name, at = str(line["symbol"]), float(line["t"])
         state = symbols.setdefault(name, _Symbol())
-        was_covered = state.covered
+        was_covered, stood = state.covered, len(state.stops)
         _apply(state, line)
         bare = bool(state.position) and not state.covered
         ours = leg_of(str(line.get("client_id", ""))) is not None
         alone_no_more = was_covered and bool(state.position) and not state.stopped
-        if alone_no_more and ours and state.entered and line.get("status") == "CANCELED":
+        cancelled = ours and line.get("status") == "CANCELED"
+        # Of a stop that the venue has just ended nobody can have heard.
+        if alone_no_more and cancelled and state.entered and at - state.lost_at > _HEARD_S:
             withdrawn.append(Span(name, at, at, str(line["client_id"])))
+        if len(state.stops) < stood and not cancelled:
+            state.lost_at = at
         state.naked_since = _edge(naked, name, state.naked_since, at, holds=bare)
         lonely = not state.position and bool(state.resting)
         state.alone_since = _edge(alone, name, state.alone_since, at, holds=lonely)
@@ -252,12 +260,31 @@ def deadline_of(span: Span, limit_s: float, troubled: list[Trouble]) -> float:
 
 
 def overdue(spans: list[Span], evidence: Evidence, limit_s: float) -> Iterator[tuple[Span, float]]:
-    """The spans that lasted too long, each with its deadline."""
-    troubled = troubles(evidence)
+    """The spans that lasted too long while apply_layer lived, each with its deadline."""
+    troubled, dead = troubles(evidence), dead_times(evidence)
     for span in spans:
-        deadline = deadline_of(span, limit_s, troubled)
+        deadline = deadline_of(span, limit_s, troubled) + seconds_in(span, dead)
         if span.end > deadline:
             yield span, deadline
+
+
+def dead_times(evidence: Evidence) -> list[tuple[float, float]]:
+    """When no life was up: from a strike until the next life has taken over."""
+    taken = sorted(float(note["t"]) for note in evidence.noted("acquired"))
+    times: list[tuple[float, float]] = []
+    for note in evidence.noted("struck"):
+        start = float(note["t"])
+        end = next((at for at in taken if at > start), evidence.terms.ended_at)
+        if times and start <= times[-1][1]:
+            start = times[-1][1]
+        if end > start:
+            times.append((start, end))
+    return times
+
+
+def seconds_in(span: Span, times: list[tuple[float, float]]) -> float:
+    """How much of a span lies in some times that do not overlap."""
+    return sum(max(0.0, min(span.end, end) - max(span.start, start)) for start, end in times)
 
 
 def trouble_in(span: Span, troubled: list[Trouble]) -> str:
