@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.apply_layer.binance.answers import Meaning, meaning_of
 from services.apply_layer.binance.budget import Budget
+from services.apply_layer.journal import Leg, client_order_id
 
 UNKNOWN_503 = "Unknown error, please check your request or try again later."
 
@@ -85,3 +88,31 @@ def test_whatever_an_entry_may_do_a_stop_may(
     if budget.refusal(at, weight=weight, orders=1, protects=False) is None:
         assert budget.refusal(at, weight=weight, orders=1, protects=True) is None
         assert at >= 60 or used + weight <= 0.7 * budget.limit
+
+
+def test_the_limits_are_those_of_the_venue() -> None:
+    budget = Budget()
+    budget.limited(
+        [
+            {
+                "rateLimitType": "REQUEST_WEIGHT",
+                "interval": "MINUTE",
+                "intervalNum": 1,
+                "limit": 99,
+            },
+            {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 88},
+            {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 77},
+            {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 66},
+        ]
+    )
+    assert (budget.limit, budget.orders_limit, budget.orders_10s_limit) == (99, 88, 77)
+
+
+@given(plan_id=st.text(min_size=1, max_size=64), number=st.integers(1, 999_999))
+def test_client_ids_are_what_the_venue_takes_whatever_a_plan_is_called(
+    plan_id: str, number: int
+) -> None:
+    for leg in Leg:
+        name = client_order_id(plan_id, leg, number)
+        assert re.fullmatch(r"[.A-Z:/a-z0-9_-]{1,36}", name, re.ASCII)
+        assert name == client_order_id(plan_id, leg, number)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -232,6 +234,86 @@ def test_an_order_that_comes_in_several_trades_gets_one_stop_for_all_of_it(tmp_p
         desk.leave()
         desk.until(desk.flat)
         agree(desk)
+
+
+def test_an_entry_that_fills_in_part_is_a_protected_position_of_that_part(desk: Desk) -> None:
+    desk.venue.faults.script("partial_fill_then_cancel", part=D("0.3"))
+    desk.enter()
+    desk.until(desk.holds)
+    assert desk.position().qty == desk.position().initial_qty == D("0.03")
+    assert [D(stop["quantity"]) for stop in desk.stops()] == [D("0.03")]
+    assert desk.statuses[0] == "PARTIALLY_FILLED"
+    desk.until(lambda: desk.codes == ["expired"] and desk.quiet())
+    agree(desk)
+
+
+def test_an_exit_that_fills_in_part_says_so_and_the_rest_can_be_asked_for_again(
+    desk: Desk,
+) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.venue.faults.script("partial_fill_then_cancel", part=D("0.6"))
+    desk.leave("PARTIAL_50", qty=D("0.05"))
+    desk.until(lambda: desk.codes == ["expired"] and desk.quiet())
+    assert desk.position().harvested_qty == D("0.03")
+    desk.leave("PARTIAL_50", qty=D("0.05"))
+    desk.until(lambda: desk.position().harvested_qty == D("0.05"))
+    agree(desk)
+
+
+def test_the_rest_of_the_rate_budget_is_kept_for_stops_and_exits(tmp_path: Path) -> None:
+    with desk_at(tmp_path, {"reconcile_every_s": "0.2"}, weight_limit=900) as desk:
+        desk.ready()
+        desk.enter()
+        desk.until(desk.holds)
+        budget = desk.outside._client.budget
+        desk.until(lambda: budget.used > 0.62 * budget.limit)
+        rounds = len(desk.lines("request", path="/fapi/v3/balance"))
+        desk.for_s(1.0)
+        assert len(desk.lines("request", path="/fapi/v3/balance")) - rounds <= 2
+        budget.used = int(0.7 * budget.limit)
+        desk.enter(SOL)
+        assert desk.codes == ["-1015"]
+        assert desk.posts("e") == 1
+        desk.leave("PARTIAL_25")
+        assert desk.position().harvested_qty == D("0.025")
+        assert all(line["http"] != 429 for line in desk.lines("request"))
+
+
+def covered_throughout(desk: Desk) -> bool:
+    """Whether, by the ledger alone, the position was under a full stop from the first one on."""
+    held, began = D(0), False
+    stops: dict[str, Decimal] = {}
+    for line in sorted(desk.venue.ledger, key=lambda line: line["n"]):
+        if line["kind"] == "order" and line["type"] == "STOP_MARKET":
+            stops[line["client_id"]] = D(line["qty"])
+            began = True
+        elif line["kind"] == "ended" and line["book"] == "algo":
+            stops.pop(line["client_id"], None)
+        elif line["kind"] == "trade":
+            held = D(line["position"])
+        if began and held and not any(qty >= held for qty in stops.values()):
+            return False
+    return began
+
+
+def test_moves_and_partial_closes_leave_no_naked_moment(desk: Desk) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    for mark, action, stop in (
+        (67600, "PARTIAL_25", 65200), (70200, "PARTIAL_50", 67000), (72800, "PARTIAL_75", 69000),
+    ):  # fmt: skip
+        desk.venue.mark(BTC, D(mark))
+        desk.leave(action)
+        desk.move_stop(D(stop))
+        desk.until(lambda: len(desk.stops()) == 1 and desk.quiet())
+    assert covered_throughout(desk)
+    events = [(e["kind"], e["client_id"]) for e in desk.venue.ledger
+              if e["kind"] in ("order", "ended") and e["book"] == "algo"]  # fmt: skip
+    names = [name for kind, name in events if kind == "order"]
+    for old, new in pairwise(names):
+        assert events.index(("order", new)) < events.index(("ended", old))
+    agree(desk)
 
 
 # -- Redis lost altogether ----------------------------------------------------------------------

@@ -118,8 +118,9 @@ class Account:
 
     def learn_rules(self) -> None:
         """Read the filters and leverage brackets of every symbol that the suite deals with."""
-        listed = self._client.call("fapiPublicGetExchangeInfo")["symbols"]
-        self._listed = {info["symbol"]: info for info in listed}
+        info = self._client.call("fapiPublicGetExchangeInfo")
+        self._client.budget.limited(info["rateLimits"])
+        self._listed = {each["symbol"]: each for each in info["symbols"]}
         missing = [symbol for symbol in self._symbols if symbol not in self._listed]
         if missing:
             raise SettingsError(

@@ -5,8 +5,9 @@ Pure: the caller brings the time, in seconds of any monotonic clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _MINUTE_S = 60.0
 
@@ -28,6 +29,17 @@ class Budget:
     heard_at: float = 0.0
     paused_until: float = 0.0
     banned_until: float = 0.0
+
+    def limited(self, limits: Iterable[Mapping[str, Any]]) -> None:
+        """Take over the venue's limits from its exchangeInfo."""
+        for row in limits:
+            kind = (row["rateLimitType"], row["interval"], int(row["intervalNum"]))
+            if kind == ("REQUEST_WEIGHT", "MINUTE", 1):
+                self.limit = int(row["limit"])
+            elif kind == ("ORDERS", "MINUTE", 1):
+                self.orders_limit = int(row["limit"])
+            elif kind == ("ORDERS", "SECOND", 10):
+                self.orders_10s_limit = int(row["limit"])
 
     def heard(self, headers: Mapping[str, str], now: float) -> None:
         """Take over the venue's counts from the headers of an answer."""

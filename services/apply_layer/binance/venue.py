@@ -30,6 +30,8 @@ from shared.runner import NotYet
 
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
+#: About what a look at everything weighs.
+_ROUND_WEIGHT = 60
 
 
 class BinanceVenue:
@@ -111,7 +113,8 @@ class BinanceVenue:
         self._stream.keep_alive()
         rung = self._stream.take()
         cut = self._stream.missed and self._stream.up
-        if self._lost or cut or self._monotonic() >= self._look_at:
+        due = self._monotonic() >= self._look_at and self._can_afford_a_round()
+        if self._lost or cut or due:
             yield from self._reconcile()
         elif rung:
             yield from self._look(rung)
@@ -130,6 +133,15 @@ class BinanceVenue:
             self._note_error(error)
             raise NotYet(str(error)) from None
         self._stream.start()
+
+    def _can_afford_a_round(self) -> bool:
+        """Whether a round that nothing calls for leaves alone what is kept for protection."""
+        now = self._monotonic()
+        budget = self._client.budget
+        if budget.refusal(now, weight=_ROUND_WEIGHT, orders=0, protects=False) is None:
+            return True
+        self._look_at = now + _BLIND_S
+        return False
 
     def _reconcile(self) -> Iterator[object]:
         """Look at everything; after a start or an outage the look begins anew."""
