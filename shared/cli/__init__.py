@@ -11,9 +11,13 @@ import typer
 
 from shared.cli.bench import bench
 from shared.cli.calc import calc
+from shared.cli.dead import dead
 from shared.cli.demo import demo
+from shared.cli.history import history
 from shared.cli.inspect import check, init, positions
+from shared.cli.operate import close, mode
 from shared.cli.schemas import schemas
+from shared.cli.tail import tail
 from shared.cli.up import up
 from shared.cli.venue import venue
 from shared.cli.why import why
@@ -30,6 +34,11 @@ app.command("demo")(demo)
 app.command("up")(up)
 app.command("positions")(positions)
 app.command("why")(why)
+app.command("tail")(tail)
+app.command("history")(history)
+app.add_typer(dead, name="dead")
+app.command("mode")(mode)
+app.command("close")(close)
 app.command("check")(check)
 app.command("init")(init)
 app.command("schemas")(schemas)

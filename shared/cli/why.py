@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption, settings_of
-from shared.cli.operate import a_desk
 from shared.cli.why_chains import Chain
 from shared.cli.why_findings import findings_of, findings_of_one, findings_of_unread
 from shared.cli.why_picture import Terms

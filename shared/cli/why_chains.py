@@ -125,6 +125,13 @@ def is_exit(result: Any) -> bool:
     return isinstance(result, FillResult) and result.reduceOnly
 
 
+def fill_name(fill: Any) -> str:
+    """What a trade was for: a stop or a forced close by its status, others by their action."""
+    if fill.status in ("STOPPED_OUT", "LIQUIDATED"):
+        return str(fill.status)
+    return str(fill.reason or fill.status)
+
+
 def who_refused(refusal: Any) -> str:
     """Whose refusal it is, and its code: a plan's is its author's, a number is the venue's."""
     if isinstance(refusal, SkipPlan):

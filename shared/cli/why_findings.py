@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from shared.cli.why_chains import Chain, who_refused, why_refused
+from shared.cli.why_chains import Chain, fill_name, who_refused, why_refused
 from shared.cli.why_hops import ENTRY_HOPS, EXIT_HOPS, feed, halted, no_entries, standing
 from shared.cli.why_picture import Letter
 from shared.cli.why_rungs import RungView, rungs_of
 from shared.cli.why_story import Held, Story
 from shared.cli.why_words import Finding, Verdict, clock, on_tick, plain, span
+from shared.contracts import FillResult
 
 _PARTIALS = ("PARTIAL_25", "PARTIAL_50", "PARTIAL_75")
 _CLOSE = "FULL_CLOSE_PROPOSED"
@@ -87,7 +88,10 @@ def _of_flat(story: Story) -> Iterator[Finding]:
     if last is not None and last.open:
         yield explain(story, last)
     yield from _letters(story)
-    if last is None:
+    if last is None and (ended := _last_position(story)) is not None:
+        text = f"no position is open: {_how_it_ended(story, ended)}"
+        yield Finding("ended", "ok", text)
+    elif last is None:
         text = f"no position in {picture.symbol} is open, and the streams know of no entry"
         yield Finding("nothing_asked", "ok", text)
 
@@ -187,7 +191,7 @@ def explain(story: Story, chain: Chain) -> Finding:
     result = end.message
     text = f"{chain.kind} is {result.status} since {clock(end.at, picture.now)}"
     if chain.kind == "ENTRY" and story.held is None:
-        text += f"; {_how_it_ended(story, chain)}"
+        text += f"; {_how_it_ended(story, chain.position_id)}"
     return Finding("done", "ok", text)
 
 
@@ -236,12 +240,17 @@ def _on_its_way(story: Story, chain: Chain) -> Finding:
     return Finding("on_its_way", "fail" if late else "wait", text)
 
 
-def _how_it_ended(story: Story, chain: Chain) -> str:
-    own = [s for s in story.picture.results if s.message.position_id == chain.position_id]
+def _last_position(story: Story) -> str | None:
+    told = (s.message.position_id for s in reversed(story.picture.results))
+    return next((name for name in told if name is not None), None)
+
+
+def _how_it_ended(story: Story, position_id: str | None) -> str:
+    own = [s for s in story.picture.results if s.message.position_id == position_id]
     if not own or own[-1].message.position_qty:
         return "what became of the position is not told"
     last = own[-1].message
-    how = last.reason if last.status == "FILLED" else last.status
+    how = fill_name(last) if isinstance(last, FillResult) else "somebody else"
     money = (
         ""
         if last.position_realized_pnl is None

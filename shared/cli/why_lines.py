@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.cli.why_chains import who_refused, why_refused
-from shared.cli.why_words import plain
+from shared.cli.why_chains import fill_name, who_refused, why_refused
+from shared.cli.why_words import plain, safe
 from shared.contracts import (
     AwaitingExitsPlan,
     EntryIntent,
@@ -32,8 +32,8 @@ def line_of(message: Any) -> str:
     for of_kind in (_intent, _plan, _result):
         line = of_kind(message)
         if line is not None:
-            return line
-    return str(message)
+            return safe(line)
+    return safe(str(message))
 
 
 def _intent(message: Any) -> str | None:
@@ -75,10 +75,10 @@ def _plan(message: Any) -> str | None:
 def _result(message: Any) -> str | None:
     match message:
         case FillResult():
-            what = message.reason or message.status
+            what = fill_name(message)
             trade = f"{message.side} {plain(message.filled_qty)} at {plain(message.avg_price)}"
             money = f", realised {plain(message.realized_pnl)}" if message.reduceOnly else ""
-            left = f", {plain(message.position_qty)} held then"
+            left = f", {plain(message.position_qty)} left"
             part = " in part" if message.status == "PARTIALLY_FILLED" else ""
             return f"filled   {what}{part}: {trade}{money}{left}"
         case RefusedResult():

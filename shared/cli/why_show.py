@@ -19,7 +19,7 @@ from shared.cli.why_chains import Chain
 from shared.cli.why_lines import line_of
 from shared.cli.why_rungs import rungs_of
 from shared.cli.why_story import Held, Story, stops_of
-from shared.cli.why_words import Finding, clock, on_tick, plain
+from shared.cli.why_words import Finding, clock, on_tick, plain, safe
 from shared.contracts import EntryIntent
 
 _COLOURS = {"ok": "green", "wait": "cyan", "warn": "yellow", "fail": "red"}
@@ -33,7 +33,9 @@ def show(story: Story, findings: list[Finding], chain: Chain | None) -> None:
     for number, finding in enumerate(findings):
         colour = _COLOURS[finding.verdict]
         mark = "why " if number == 0 else "    "
-        console.print(f"{mark}[{colour}]{finding.verdict:<4}[/{colour}] {escape(finding.text)}")
+        console.print(
+            f"{mark}[{colour}]{finding.verdict:<4}[/{colour}] {escape(safe(finding.text))}"
+        )
     if chain is not None:
         _lines(console, "what was said", _of_chain(story, chain))
         return
@@ -55,7 +57,7 @@ def _lines(console: Console, title: str, lines: Iterator[str]) -> None:
     if told:
         console.print(f"\n[bold]{title}[/bold]")
     for line in told:
-        console.print(f"  {escape(line)}")
+        console.print(f"  {escape(safe(line))}")
 
 
 def _position(story: Story, held: Held) -> Iterator[str]:

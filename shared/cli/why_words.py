@@ -44,6 +44,11 @@ def span(seconds: float) -> str:
     return " ".join(words[:2])
 
 
+def safe(text: str) -> str:
+    """What strangers wrote, without what a terminal would take for a command."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
 def plain(value: Decimal) -> str:
     """A figure without trailing zeros and without an exponent."""
     text = format(value, "f")

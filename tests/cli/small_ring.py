@@ -7,6 +7,7 @@ does not turn is a daemon that is down. Prices are put in with the age that a te
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -92,8 +93,11 @@ class SmallRing:
 
     def settle(self, *daemons: str) -> None:
         """Turn daemons (or all that were started) until none finds anything to do."""
+        quiet = 0
         for _ in range(200):
-            if not sum(self.turn(daemon) for daemon in daemons or tuple(self.runners)):
+            quiet = quiet + 1 if not sum(map(self.turn, daemons or tuple(self.runners))) else 0
+            # What a look at the venue brought is taken by the others a round later.
+            if quiet == 2:
                 return
         raise AssertionError("the ring does not come to rest")
 
@@ -150,6 +154,12 @@ class SmallRing:
         }
         return EntryIntent(**(fields | changes))
 
+    def wait_for(self, key: str, count: int, *, within_s: float = 20.0) -> None:
+        """Wait until a stream has so many entries."""
+        deadline = time.monotonic() + within_s
+        while self.length(key) < count:
+            assert time.monotonic() < deadline, f"{key} has not got {count} entries"
+
     def length(self, key: str = MARKET_TICK.key) -> int:
         """Entries of a stream."""
         return int(call(self.client, "XLEN", key))
@@ -161,7 +171,7 @@ def a_small_ring(url: str, settings: Mapping[str, Any] | None = None) -> Iterato
     ring = SmallRing(url, seed() if settings is None else settings)
     load_library(ring.client)
     # A server notices that a read has waited long enough at its own beat, ten times a second.
-    hz = ring.client.config_get("hz")["hz"]
+    hz = str(ring.client.config_get("hz")["hz"])
     ring.client.config_set("hz", 500)
     try:
         ring.start(*READERS)

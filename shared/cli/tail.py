@@ -1,0 +1,141 @@
+"""`quantum tail`: what is said on the streams, decoded, the last of it and then as it comes.
+
+Reads streams; writes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from redis import Redis
+
+from shared.bus.client import call
+from shared.cli.desk import a_desk
+from shared.cli.inspect import ConfigOption, JsonOption
+from shared.cli.why_lines import line_of
+from shared.cli.why_picture import moment_of, place
+from shared.cli.why_read import Flat, pairs, raw_replies
+from shared.contracts import BadMessage, decode
+from shared.streams import BY_NAME, MARKET_TICK, STREAMS, Stream
+
+_PAGE = 500
+#: Entries of a stream that are searched for the last ones of a symbol.
+_SEARCHED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry, decoded or not."""
+
+    stream: Stream
+    id: str
+    message: Any
+    bad: BadMessage | None = None
+
+    def of(self, symbol: str | None) -> bool:
+        """Whether it tells of a symbol; what cannot be read tells of none."""
+        return symbol is None or (self.message is not None and self.message.symbol == symbol)
+
+
+def tail(
+    *,
+    stream: Annotated[
+        str | None,
+        typer.Argument(help=f"{', '.join(BY_NAME)}; else all of them but {MARKET_TICK.name}."),
+    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only of one symbol.")] = None,
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="So many to begin with.")] = 10,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Go on as more comes; Ctrl-C ends it.")
+    ] = True,
+    config: ConfigOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Show the messages of the streams, the last ones first and then each as it comes.
+
+    The time is the server's, when the message came. With --json each is one line of JSON.
+    """
+    if stream is not None and stream not in BY_NAME:
+        raise typer.BadParameter(f"{stream} is no stream; there are {', '.join(BY_NAME)}")
+    wanted = symbol.upper() if symbol else None
+    streams = tuple(s for s in STREAMS if s.name == stream or (not stream and s != MARKET_TICK))
+    with a_desk(config) as desk:
+        raw_replies(desk.client)
+        after = {s: newest(desk.client, s) for s in streams}
+        before = [line for s in streams for line in last_of(desk.client, s, after[s], wanted, last)]
+        before.sort(key=lambda line: place(line.id))
+        for line in before[max(len(before) - last, 0) :]:
+            _print(line, as_json=json_)
+        try:
+            for line in news(desk.client, after) if follow else ():
+                if line.of(wanted):
+                    _print(line, as_json=json_)
+        except KeyboardInterrupt:
+            raise typer.Exit(0) from None
+
+
+def newest(client: Redis, stream: Stream) -> str:
+    """The id of a stream's newest entry."""
+    found = call(client, "XREVRANGE", stream.key, "+", "-", "COUNT", 1)
+    return found[0][0].decode() if found else "0-0"
+
+
+def last_of(client: Redis, stream: Stream, end: str, symbol: str | None, count: int) -> list[Line]:
+    """The last entries of a stream up to `end`, at most `count`, newest first."""
+    found: list[Line] = []
+    searched = 0
+    while len(found) < count and searched < _SEARCHED:
+        page = call(client, "XREVRANGE", stream.key, end, "-", "COUNT", _PAGE)
+        lines = (_line(stream, id_, flat) for id_, flat in page)
+        found += (line for line in lines if line.of(symbol))
+        if len(page) < _PAGE:
+            break
+        searched += len(page)
+        end = f"({page[-1][0].decode()}"
+    return found[:count]
+
+
+def news(client: Redis, after: dict[Stream, str]) -> Iterator[Line]:
+    """Every entry as it comes, without end; `after` is where each stream was read to."""
+    after = dict(after)
+    by_key = {stream.key.encode(): stream for stream in after}
+    while True:
+        keys = [stream.key for stream in after]
+        reply = call(client, "XREAD", "BLOCK", 1000, "STREAMS", *keys, *after.values())
+        lines = []
+        for key, entries in reply or ():
+            after[by_key[key]] = entries[-1][0].decode()
+            lines += [_line(by_key[key], id_, flat) for id_, flat in entries]
+        yield from sorted(lines, key=lambda line: place(line.id))
+
+
+def _line(stream: Stream, id_: bytes, flat: Flat) -> Line:
+    try:
+        return Line(stream, id_.decode(), decode(stream.contract, pairs(flat)))
+    except BadMessage as bad:
+        return Line(stream, id_.decode(), None, bad)
+
+
+def _print(line: Line, *, as_json: bool) -> None:
+    if as_json:
+        head = {"stream": line.stream.name, "id": line.id}
+        if line.bad is not None:
+            told = head | {"code": line.bad.code, "detail": line.bad.detail}
+        else:
+            told = head | line.message.model_dump(mode="json", exclude_none=True)
+        typer.echo(json.dumps(told))
+        return
+    when = f"{moment_of(line.id):%d %b %H:%M:%S}"
+    if line.bad is not None:
+        typer.echo(
+            f"{when}  {line.stream.name:<12}  unreadable: {line.bad.code}, {line.bad.detail}"
+        )
+        return
+    message = line.message
+    name = getattr(message, "plan_id", None) or getattr(message, "intent_id", None) or ""
+    symbol = f"{message.symbol:<10}"
+    typer.echo(f"{when}  {line.stream.name:<12}  {symbol}  {line_of(message)}  {name}".rstrip())
