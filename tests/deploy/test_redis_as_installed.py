@@ -313,7 +313,11 @@ def test_a_producer_as_the_document_shows_it_may_send_an_entry_and_nothing_else(
 
 
 def test_every_file_means_the_same_places() -> None:
-    files = {path.name: path.read_text(encoding="utf-8") for path in DEPLOYED.rglob("*.*")}
+    files = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in DEPLOYED.rglob("*.*")
+        if path.is_file()
+    }
     conf = dict(re.findall(r"^(\w+) (\S+)$", files["redis.conf"], flags=re.MULTILINE))
     made = dict(re.findall(r"^d (\S+) (.*) -$", files["tmpfiles.conf"], flags=re.MULTILINE))
     socket, acl = Path(conf["unixsocket"]), Path(conf["aclfile"])
