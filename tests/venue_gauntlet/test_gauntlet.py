@@ -51,7 +51,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def defective(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return played_once(tmp_path_factory, "defects", "--defects", "--jobs", "6")
+    return played_once(tmp_path_factory, "defects", "--defects", "--jobs", "9")
 
 
 def test_under_faults_and_kills_no_invariant_is_violated(sound: dict[str, Any]) -> None:
