@@ -21,6 +21,10 @@ _PARTIALS = ("PARTIAL_25", "PARTIAL_50", "PARTIAL_75")
 _CLOSE = "FULL_CLOSE_PROPOSED"
 #: How long an answer may take before its absence means something, in seconds.
 _SOON_S = 5.0
+#: How long a position may stand without a stop while one is placed, in seconds.
+_NAKED_S = 2.0
+#: Dead letters that are told of one symbol, the newest.
+_LETTERS_TOLD = 5
 
 
 def findings_of(story: Story) -> list[Finding]:
@@ -35,9 +39,8 @@ def findings_of_one(story: Story, chain: Chain) -> list[Finding]:
     if chain.open:
         found += halted(story.picture)
         found += standing(story, ENTRY_HOPS if chain.kind == "ENTRY" else EXIT_HOPS)
-    explained = explain(story, chain)
     # A hop that stands still says more than that no answer has come.
-    return _once(iter([*found, explained] if found else [explained]))
+    return _once(iter([*found, explain(story, chain), *_letters(story, chain.intent_id)]))
 
 
 def findings_of_unread(story: Story, id_: str) -> list[Finding]:
@@ -49,7 +52,8 @@ def findings_of_unread(story: Story, id_: str) -> list[Finding]:
 
 
 def _once(findings: Iterator[Finding]) -> list[Finding]:
-    return list(dict.fromkeys(findings))
+    """Each once: the same letter may be the reason and one of several."""
+    return list({finding.text: finding for finding in reversed(list(findings))}.values())[::-1]
 
 
 def _of_position(story: Story, held: Held) -> Iterator[Finding]:
@@ -111,7 +115,8 @@ def _stop_missing(story: Story, held: Held) -> Iterator[Finding]:
     if not sent:
         text += "; none is on its way: apply_layer places one every second, and says `rejected` "
         text += "in its log where the venue refuses it"
-    yield Finding("stop_missing", "fail", text)
+    young = picture.naked_since is not None and picture.age_s(picture.naked_since) < _NAKED_S
+    yield Finding("stop_missing", "wait" if young else "fail", text)
 
 
 def _unknown_orders(story: Story) -> Iterator[Finding]:
@@ -300,9 +305,18 @@ def _stop_refused(story: Story) -> Iterator[Finding]:
         yield Finding("stop_refused", "warn", explain(story, moves[-1]).text)
 
 
-def _letters(story: Story) -> Iterator[Finding]:
-    for letter in story.picture.letters:
+def _letters(story: Story, intent_id: str | None = None) -> Iterator[Finding]:
+    """The newest dead letters of the symbol, or of one intent."""
+    letters = [
+        letter
+        for letter in story.picture.letters
+        if intent_id is None or letter.fields.get("intent_id") == intent_id
+    ]
+    for letter in letters[-_LETTERS_TOLD:]:
         yield _letter(story, letter, "warn")
+    if len(letters) > _LETTERS_TOLD:
+        text = f"{len(letters) - _LETTERS_TOLD} older dead letters: see `quantum dead list`"
+        yield Finding("dead_letter", "warn", text)
 
 
 def _letter(story: Story, letter: Letter, verdict: Verdict) -> Finding:

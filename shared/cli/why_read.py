@@ -49,19 +49,20 @@ def read_picture(client: Redis, symbol: str, terms: Terms) -> Picture:
         redis.RedisError: the server cannot be asked, or the user may not look.
     """
     raw_replies(client)
-    tick, last_tick_at = _prices(client, symbol)
+    said = {
+        stream.name: tuple(_of_symbol(client, stream, symbol))
+        for stream in (TRADE_INTENT, APPLY_PLAN, APPLY_RESULT)
+    }
     journal = _hash(client, state_key("apply_layer"))
     mode: Any = client.get(MODE_KEY)
-    return Picture(
+    picture = Picture(
         symbol=symbol,
         now=server_time(client),
         terms=terms,
         mode=None if mode is None else _text(mode),
-        tick=tick,
-        last_tick_at=last_tick_at,
-        intents=tuple(_of_symbol(client, TRADE_INTENT, symbol)),
-        plans=tuple(_of_symbol(client, APPLY_PLAN, symbol)),
-        results=tuple(_of_symbol(client, APPLY_RESULT, symbol)),
+        intents=said[TRADE_INTENT.name],
+        plans=said[APPLY_PLAN.name],
+        results=said[APPLY_RESULT.name],
         letters=tuple(letter for letter in read_letters(client) if _mentions(letter, symbol)),
         queues={(q.stream, q.group): q for q in read_queues(client)},
         position=_hash(client, position_key(symbol)),
@@ -71,6 +72,9 @@ def read_picture(client: Redis, symbol: str, terms: Terms) -> Picture:
         naked_since=_naked_since(journal, symbol),
         left_alone=_left_alone(journal, symbol),
     )
+    # Last, so that no record is of a later price than the one that is taken for the last.
+    tick, last_tick_at = _prices(client, symbol)
+    return replace(picture, tick=tick, last_tick_at=last_tick_at, now=server_time(client))
 
 
 def raw_replies(client: Redis) -> None:

@@ -34,7 +34,10 @@ RungState = Literal["taken", "merged", "due", "next", "ahead"]
 
 @dataclass(frozen=True, slots=True)
 class RungView:
-    """One rung. `qty` is what it adds to what the rungs before it take; `why` is a sentence."""
+    """One rung. `qty` is what it adds to what the rungs before it take; `why` is a sentence.
+
+    `away` is how far the price has to go in the position's favour, `away_pct` the same in percent.
+    """
 
     name: str
     r_level: Decimal
@@ -89,7 +92,8 @@ def rungs_of(story: Story) -> Iterator[RungView]:
             state: RungState = "ahead" if next_found else "next"
             next_found = True
             pct = round(away / held.mark_price * 100, 2)
-            yield replace(view, state=state, away=away, away_pct=pct, why=f"{abs(pct)} % away")
+            far = f"{abs(pct)} % away" if price > 0 else "out of reach: no price is below 0"
+            yield replace(view, state=state, away=away, away_pct=pct, why=far)
 
 
 def _planned(story: Story, held: Held) -> tuple[PlannedRung, ...]:

@@ -23,6 +23,7 @@ from shared.cli.why_words import Finding, clock, on_tick, plain, safe
 from shared.contracts import EntryIntent
 
 _COLOURS = {"ok": "green", "wait": "cyan", "warn": "yellow", "fail": "red"}
+_TARGETS = ("take_profit", "take_profit_2", "take_profit_3")
 _STATES = {"taken": "green", "due": "red", "next": "cyan", "merged": "yellow", "ahead": "dim"}
 
 
@@ -49,6 +50,7 @@ def show(story: Story, findings: list[Finding], chain: Chain | None) -> None:
     console.print(_rungs(story))
     _lines(console, "stop", _stops(story))
     _lines(console, "kill score", _kill(story))
+    _lines(console, "orders without an outcome", _orders(story))
     _lines(console, "asked for", _last_chains(story))
 
 
@@ -71,6 +73,10 @@ def _position(story: Story, held: Held) -> Iterator[str]:
         f"mark {plain(held.mark_price)}, R {held.r:.2f} (at most {max(held.r, held.r_max):.2f}), "
         f"stop {stop}, one R is {plain(round(held.risk_per_unit, 12))}"
     )
+    record = story.picture.position
+    targets = [record[name] for name in _TARGETS if name in record]
+    if targets:
+        yield f"targets {', '.join(targets)}"
     seen = story.evaluated_at
     if seen is not None:
         harvest = story.picture.harvest
@@ -135,6 +141,15 @@ def _kill(story: Story) -> Iterator[str]:
         yield f"{story.kill_score:.4f} of {story.picture.terms.kill_threshold}: {parts}"
 
 
+def _orders(story: Story) -> Iterator[str]:
+    """What apply_layer has sent and the venue has not ended."""
+    for order in story.picture.orders:
+        how = "stands" if order.accepted else "no answer yet"
+        how = f"unknown: {order.doubt}" if order.doubt else how
+        at = "" if order.trigger_price is None else f" at {plain(order.trigger_price)}"
+        yield f"{order.leg}{at}, {order.client_order_id}: {how}"
+
+
 def _last_chains(story: Story) -> Iterator[str]:
     """The newest of what was asked for, each in a line."""
     own = story.held.position_id if story.held else None
@@ -168,6 +183,7 @@ def as_json(story: Story, findings: list[Finding], chain: Chain | None) -> dict[
             for said, stop, cause in stops_of(story)
         ],
         "kill": {"score": _as_text(story.kill_score), "parts": _texts(dict(story.kill))},
+        "orders": [_texts(asdict(order)) for order in story.picture.orders],
         "evaluated_at": _as_text(story.evaluated_at),
         "asked": [
             {"intent_id": c.intent_id, "kind": c.kind, "open": c.open, "said": _said(c)}

@@ -324,7 +324,12 @@ def test_a_stop_that_is_missing_comes_before_all_else(open_ring: Open) -> None:
     assert [f["code"] for f in told["findings"]][:2] == ["stop_missing", "mode_halt"]
     assert "no live stop stands for this position since" in told["reason"]["text"]
     assert "`rejected` in its log" in told["reason"]["text"]
+    assert told["reason"]["verdict"] == "wait"
     assert told["position"]["stop_loss"] is None
+    picture = read_picture(ring.client, SYMBOL, Terms())
+    span = timedelta(seconds=3)
+    first, *_ = findings_of(story_of(replace(picture, now=picture.now + span)))
+    assert (first.code, first.verdict) == ("stop_missing", "fail")
 
 
 def test_a_feed_that_stands_still_is_named_by_the_age_of_its_last_price(open_ring: Open) -> None:
@@ -376,3 +381,34 @@ def test_when_every_rung_is_taken_the_rest_runs_on(open_ring: Open) -> None:
     assert why["PARTIAL_75"].startswith("1.37 at ")
     assert [stop["stop_loss"] for stop in told["stops"]] == ["12.0736", "12.3446"]
     assert Decimal(told["position"]["qty"]) == Decimal("0.46")
+
+
+def test_a_short_position_is_told_the_other_way_round(open_ring: Open) -> None:
+    ring = open_ring(seed(side="SHORT", stop_loss="12.5664"))
+    ring.tick("12.06")
+    ring.settle()
+    told = asked(SYMBOL)
+    assert "PARTIAL_25 is due at 2.00 R, at 11.8148" in told["reason"]["text"]
+    assert "2.03 % from 12.06" in told["reason"]["text"]
+    assert [rung["price"] for rung in told["rungs"]] == ["11.81488", "11.32208", "10.82928"]
+    assert [rung["away"] for rung in told["rungs"]] == ["0.24512", "0.73792", "1.23072"]
+
+
+def test_the_page_tells_the_whole_story(open_ring: Open) -> None:
+    ring = open_ring()
+    ring.tick(at_r(2))
+    ring.settle()
+    page = run(SYMBOL).stdout
+    for text in (
+        "LONG 1.37 of 1.83 from 12.32 at 10x",
+        "adopted: the suite did not open it",
+        "PARTIAL_25   2.00   12.8251   0.46   taken   0.46 at",
+        "12.0736, adopted",
+        "12.3446, asked for",
+        "longest without a stop so far",
+        "0.1205 of 0.6: bias -2.00, regime_flip 0.00",
+        "last evaluated at 12.8252",
+        "orders without an outcome\n  stop at 12.3446, s1-",
+        "PARTIAL_25: SELL 0.46 at",
+    ):
+        assert text in page, text

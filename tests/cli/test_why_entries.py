@@ -25,7 +25,7 @@ from shared.cli.why_read import read_picture
 from shared.cli.why_story import story_of
 from shared.contracts import ExitPlan, FullCloseIntent
 from shared.sides import PositionSide
-from shared.streams import APPLY_PLAN, harvest_key
+from shared.streams import harvest_key
 
 from .apart import ApplyApart, look
 from .small_ring import READERS, SYMBOL, SmallRing, at_r, seed
@@ -163,10 +163,22 @@ def test_an_id_with_other_content_is_found_among_the_dead_letters(open_ring: Ope
     ring.settle()
     ring.tick(at_r(1))
     ring.settle()
-    assert reason("--intent", "close.1")[0] == "done"
+    assert [f["code"] for f in asked("--intent", "close.1")["findings"]] == ["done", "dead_letter"]
     letters = [f["text"] for f in asked(SYMBOL)["findings"] if f["code"] == "dead_letter"]
     assert len(letters) == 1
     assert "id_conflict" in letters[0]
+
+
+def test_of_many_dead_letters_the_newest_are_told(open_ring: Open) -> None:
+    ring = open_ring()
+    ring.tick(at_r(1))
+    for number in range(8):
+        ring.raw("quantum:stream:trade.intent", ["symbol", SYMBOL, "intent_id", f"bad.{number}"])
+    ring.settle()
+    told = [f["text"] for f in asked(SYMBOL)["findings"] if f["code"] == "dead_letter"]
+    assert len(told) == 6
+    assert [f"bad.{number}" in told[number - 3] for number in range(3, 8)] == [True] * 5
+    assert told[-1] == "3 older dead letters: see `quantum dead list`"
 
 
 def full_close(ring: SmallRing, position_id: str, qty: str) -> FullCloseIntent:
@@ -230,13 +242,14 @@ def held(ring: SmallRing, past: Past | None = None) -> VenuePosition:
 def test_a_position_adopted_without_its_history_says_why_nothing_is_sold(open_ring: Open) -> None:
     ring = live_ring(open_ring)
     opened_at = ring.now() - timedelta(hours=1)
-    apart(ring, held(ring, Past(D("1.83"), opened_at, known=False)))
+    venue = apart(ring, held(ring, Past(D("1.83"), opened_at, known=False)))
+    venue.accept(ring.now())
     ring.tick(at_r(30))
     ring.settle()
+    venue.attend()
     told = asked(SYMBOL)
-    found = [f for f in told["findings"] if f["verdict"] != "fail"]
-    assert found[0]["code"] == "history_unknown"
-    assert "every rung counts as taken" in found[0]["text"]
+    assert (told["reason"]["code"], told["reason"]["verdict"]) == ("history_unknown", "warn")
+    assert "every rung counts as taken" in told["reason"]["text"]
     assert set(states(told).values()) == {"taken"}
     assert all("history is unknown" in rung["why"] for rung in told["rungs"])
 
@@ -255,10 +268,13 @@ def test_a_position_that_harvest_brain_has_not_heard_of_yet_is_told(open_ring: O
 def test_an_adopted_position_with_a_history_is_no_such_case(open_ring: Open) -> None:
     ring = live_ring(open_ring)
     past = Past(D("2.44"), ring.now() - timedelta(hours=1), harvested_qty=D("0.61"))
-    apart(ring, held(ring, past))
+    venue = apart(ring, held(ring, past))
+    venue.accept(ring.now())
     ring.tick(at_r(1))
     ring.settle()
+    venue.attend()
     told = asked(SYMBOL)
+    assert told["reason"]["code"] == "thresholds"
     assert "history_unknown" not in [f["code"] for f in told["findings"]]
     assert [rung["why"] for rung in told["rungs"]][:1] == ["before the streams begin"]
 
@@ -273,35 +289,30 @@ def test_entries_that_the_venue_bars_are_told_with_the_reason(open_ring: Open) -
     assert told == ["the venue takes no entries now: clock, the clocks differ by 812 ms"]
 
 
-def doubtful(open_ring: Open) -> tuple[SmallRing, str]:
-    """A ring in which the exit of the first rung got no answer from the venue."""
+def test_an_order_that_may_have_been_executed_is_the_reason(open_ring: Open) -> None:
     ring = live_ring(open_ring)
     venue = apart(ring, held(ring))
+    venue.accept(ring.now())
     ring.tick(at_r(2))
     ring.settle()
-    for said in read_picture(ring.client, SYMBOL, Terms()).plans:
-        if isinstance(said.message, ExitPlan):
-            venue.hear(said.message, ring.now())
-            name = client_order_id(said.message.plan_id, Leg.EXIT, 1)
-            venue.hear(OrderInDoubt(name, SYMBOL, "-1007 timeout", ring.now()), ring.now())
-            call(ring.client, "XGROUP", "CREATE", APPLY_PLAN.key, "apply_layer", "$")
-            return ring, name
-    raise AssertionError("no exit was planned")
-
-
-def test_an_order_that_may_have_been_executed_is_the_reason(open_ring: Open) -> None:
-    ring, name = doubtful(open_ring)
+    plans = [said.message for said in read_picture(ring.client, SYMBOL, Terms()).plans]
+    [plan] = [plan for plan in plans if isinstance(plan, ExitPlan)]
+    venue.hear(plan, ring.now())
+    name = client_order_id(plan.plan_id, Leg.EXIT, 1)
+    venue.hear(OrderInDoubt(name, SYMBOL, "-1007 timeout", ring.now()), ring.now())
+    venue.attend()
     told = asked(SYMBOL)
-    found = [f for f in told["findings"] if f["code"] == "order_unknown"]
-    assert len(found) == 1
-    assert f"the exit {name} (PARTIAL_25) may have been executed or not" in found[0]["text"]
-    assert "-1007 timeout" in found[0]["text"]
+    assert (told["reason"]["code"], told["reason"]["verdict"]) == ("order_unknown", "fail")
+    text = told["reason"]["text"]
+    assert f"the exit {name} (PARTIAL_25) may have been executed or not" in text
+    assert "-1007 timeout" in text
     waits = [f["text"] for f in told["findings"] if f["code"] == "at_the_venue"]
     assert f"its order {name} is unknown" in waits[0]
     # Where apply_layer's own documents may not be read, the record of the venue says it as well.
     forget_orders(ring.client)
-    found = [f for f in asked(SYMBOL)["findings"] if f["code"] == "order_unknown"]
-    assert f"the order {name} may have been executed or not: {SYMBOL} EXIT" in found[0]["text"]
+    code, _, text = reason()
+    assert code == "order_unknown"
+    assert f"the order {name} may have been executed or not: {SYMBOL} EXIT" in text
 
 
 def forget_orders(client: Redis) -> None:
