@@ -98,7 +98,7 @@ def daemon_rights(daemon: str) -> Rights:
 def operator_rights() -> Rights:
     """What a person needs to look at everything."""
     rights: Rights = defaultdict(set)
-    _give(rights, "ping info scan command|docs acl|whoami", [KEYLESS])
+    _give(rights, "ping info time scan command|docs acl|whoami", [KEYLESS])
     ours = [key for key in KEYS if key.startswith("quantum:")]
     _give(rights, "type exists get hget hmget hgetall hlen", ours)
     _give(rights, "xrange xrevrange xlen xread xpending", ours)
@@ -107,11 +107,13 @@ def operator_rights() -> Rights:
 
 
 def administrator_rights() -> Rights:
-    """What a person needs to set up, to check and to switch."""
-    rights: Rights = defaultdict(set)
-    _give(rights, "ping info config|get function|load function|list", [KEYLESS])
-    _give(rights, "acl|load acl|log acl|whoami bgsave lastsave", [KEYLESS])
-    _give(rights, "get set del", [MODE_KEY])
+    """What a person needs who looks as well, sets up, switches, and sends messages anew."""
+    rights = operator_rights()
+    _give(rights, "config|get function|load function|list acl|load acl|log", [KEYLESS])
+    _give(rights, "bgsave lastsave multi exec discard unwatch", [KEYLESS])
+    _give(rights, "set del", [MODE_KEY])
+    _give(rights, "xadd", [stream.key for stream in STREAMS])
+    _give(rights, "watch xdel", [stream.dead_key for stream in STREAMS])
     return rights
 
 

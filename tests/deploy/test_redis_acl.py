@@ -55,7 +55,7 @@ FOR_NOBODY = [
     ("CLIENT", "LIST"),
     ("SHUTDOWN", "NOSAVE"),
     ("REPLICAOF", "127.0.0.1", "1"),
-    ("MULTI",),
+    ("DEL", STREAMS[0].key),
     ("PUBLISH", "channel", "message"),
 ]
 FOR_ADMINISTRATOR = [
@@ -67,6 +67,7 @@ FOR_ADMINISTRATOR = [
     ("BGSAVE",),
     ("SET", MODE_KEY, "HALT"),
     ("DEL", MODE_KEY),
+    ("MULTI",),
 ]
 
 
@@ -280,17 +281,25 @@ def test_a_daemon_touches_nothing_of_others_by_bare_commands_or_by_the_functions
     assert [tester.xlen(key) for key in STREAM_KEYS] == [1] * len(STREAM_KEYS)
 
 
-def test_the_operator_reads_the_backlog_and_cannot_commit(guarded: Guarded, tester: Redis) -> None:
-    key = STREAMS[0].key
+@pytest.mark.parametrize("person", PEOPLE)
+def test_a_person_reads_the_backlog_and_changes_no_state_group_or_record(
+    guarded: Guarded, tester: Redis, person: str
+) -> None:
+    key, state = STREAMS[0].key, state_key("apply_layer")
     call(tester, "XGROUP", "CREATE", key, "harvest_brain", "0", "MKSTREAM")
-    with guarded.client("operator") as client:
+    with guarded.client(person) as client:
         [row] = call(client, "FCALL_RO", "quantum_backlog", 1, key)
         assert row[:2] == [key.encode(), b"harvest_brain"]
         for words in (
-            ("FCALL_RO", "quantum_acquire", 1, state_key("apply_layer"), "an operator"),
-            ("FCALL", "quantum_acquire", 1, state_key("apply_layer"), "an operator"),
-            ("XADD", key, "*", "field", "value"),
+            ("FCALL_RO", "quantum_acquire", "1", state, "a person"),
+            ("FCALL", "quantum_acquire", "1", state, "a person"),
+            ("HSET", state, "_epoch", "1"),
+            ("HDEL", state, "_epoch"),
+            ("DEL", RECORDS["apply_layer"][0]),
+            ("XACK", key, "harvest_brain", "0-1"),
+            ("XGROUP", "SETID", key, "harvest_brain", "$"),
+            ("XREADGROUP", "GROUP", "harvest_brain", person, "STREAMS", key, ">"),
         ):
             with pytest.raises(ResponseError):
                 call(client, *words)
-    assert tester.exists(state_key("apply_layer")) == 0
+    assert tester.exists(state) == 0

@@ -161,9 +161,25 @@ def test_the_administrator_finds_the_server_ready_and_turns_the_switch(
         bus = RedisBus(guarded.url("intent_bridge"), "intent_bridge")
         assert bus.mode() == "EXITS_ONLY"
         bus.close()
-        with pytest.raises(NoPermissionError):
-            call(client, "XADD", TRADE_INTENT.key, "*", "field", "value")
     assert guarded.quantum("operator", "init").returncode != 0
+
+
+def test_the_administrator_puts_a_dead_letter_back_in_one_transaction_and_drops_another(
+    guarded: Guarded, tester: Redis
+) -> None:
+    first, second = (call(tester, "XADD", TRADE_INTENT.dead_key, "*", "a", "b") for _ in "12")
+    with guarded.client("administrator") as client:
+        with client.pipeline() as transaction:
+            transaction.watch(TRADE_INTENT.dead_key)  # type: ignore[no-untyped-call]
+            transaction.multi()
+            transaction.xadd(TRADE_INTENT.key, {"a": "b"})
+            transaction.xdel(TRADE_INTENT.dead_key, first)
+            transaction.execute()
+        assert call(client, "XDEL", TRADE_INTENT.dead_key, second) == 1
+        for words in (("XDEL", TRADE_INTENT.key, "0-1"), ("XADD", TRADE_INTENT.dead_key, "*", "a")):
+            with pytest.raises(NoPermissionError):
+                call(client, *words, "b")
+    assert (tester.xlen(TRADE_INTENT.key), tester.xlen(TRADE_INTENT.dead_key)) == (1, 0)
 
 
 def verdicts(guarded: Guarded, user: str) -> dict[str, str]:
