@@ -61,7 +61,8 @@ def _of_position(story: Story, held: Held) -> Iterator[Finding]:
     yield from _stop_missing(story, held)
     yield from halted(story.picture)
     yield from feed(story)
-    yield from standing(story, EXIT_HOPS)
+    told: set[str] = set()
+    yield from standing(story, EXIT_HOPS, told)
     yield from _unknown_orders(story)
     yield from _due(story, rungs)
     yield from _unknown_history(story)
@@ -69,8 +70,8 @@ def _of_position(story: Story, held: Held) -> Iterator[Finding]:
     yield from _stop_refused(story)
     yield from _letters(story)
     yield from _entries_barred(story)
-    beside = (hop for hop in ENTRY_HOPS if hop not in EXIT_HOPS)
-    for finding in standing(story, tuple(beside)):
+    beside = tuple(hop for hop in ENTRY_HOPS if hop not in EXIT_HOPS)
+    for finding in standing(story, beside, told):
         yield Finding(finding.code, "warn", finding.text)
 
 
@@ -158,6 +159,9 @@ def _due(story: Story, rungs: list[RungView]) -> Iterator[Finding]:
     due = [rung for rung in rungs if rung.state == "due"]
     if due:
         yield from _wanted(story, due[-1].name, due[-1].why, [*_PARTIALS, _CLOSE])
+    asked = story.chains_of(*_PARTIALS, _CLOSE)
+    if asked and asked[-1].open:
+        yield explain(story, asked[-1])
 
 
 def _wanted(story: Story, name: str, why: str, kinds: list[str]) -> Iterator[Finding]:

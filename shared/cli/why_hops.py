@@ -91,9 +91,14 @@ def feed(story: Story) -> Iterator[Finding]:
         )
 
 
-def standing(story: Story, hops: tuple[Hop, ...]) -> Iterator[Finding]:
-    """The hops at which something stands still, in the order of the ring; each daemon once."""
-    told: set[str] = set()
+def standing(
+    story: Story, hops: tuple[Hop, ...], told: set[str] | None = None
+) -> Iterator[Finding]:
+    """The hops at which something stands still, in the order of the ring; each daemon once.
+
+    `told` are daemons that were told of before; those that are told of now are added to it.
+    """
+    told = set() if told is None else told
     for name, group in hops:
         queue = story.picture.queues.get((name, group))
         if queue is None or group in told:

@@ -169,6 +169,17 @@ def test_an_id_with_other_content_is_found_among_the_dead_letters(open_ring: Ope
     assert "id_conflict" in letters[0]
 
 
+def test_a_close_that_is_on_its_way_is_told_though_nothing_is_due(open_ring: Open) -> None:
+    ring = open_ring()
+    ring.tick(at_r(1))
+    ring.settle()
+    ring.put(full_close(ring, asked(SYMBOL)["position"]["position_id"], "1.83"))
+    assert reason()[:2] == ("on_its_way", "wait")
+    assert "FULL_CLOSE_PROPOSED waits for intent_bridge since" in reason()[2]
+    ring.settle()
+    assert reason()[:2] == ("at_the_venue", "wait")
+
+
 def test_of_many_dead_letters_the_newest_are_told(open_ring: Open) -> None:
     ring = open_ring()
     ring.tick(at_r(1))
