@@ -1,6 +1,7 @@
 """`python -m tests.venue_gauntlet`: N seeded runs against the double, or the deliberate defects.
 
-    --runs N --seed S --jobs J   runs of the seeds S, S+1, ..., and a closing table
+    --runs N --seed S            runs of the seeds S, S+1, ..., and a closing table
+    --jobs J                     so many at once (three for each core: a run mostly waits)
     --seed S --runs 1            one run again: its draws come from the seed alone (see `run`)
     --defects                    every defect of `defects`, until the checker has caught it
     --defect NAME                that one alone
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -34,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.venue_gauntlet", description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=3 * (os.cpu_count() or 1))
     parser.add_argument("--defect", choices=sorted(DEFECTS))
     parser.add_argument("--defects", action="store_true")
     parser.add_argument("--keep", type=Path)

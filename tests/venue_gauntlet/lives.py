@@ -14,9 +14,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import services.apply_layer.binance.wiring  # noqa: F401 - before the fork, not after each
 from services.apply_layer.__main__ import service
@@ -39,14 +38,12 @@ class Order:
 
     life: int
     environment: dict[str, str]
-    url: str
     notes: str
     log: str
     strike: str = ""
     nth: int = 1
     how: str = "kill"
     defect: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class Notes:
@@ -59,6 +56,10 @@ class Notes:
         """Append a note; it is there when this returns."""
         line = json.dumps({"kind": kind, "t": time.time(), **fields}) + "\n"
         os.write(self._file, line.encode())
+
+    def close(self) -> None:
+        """Write no more."""
+        os.close(self._file)
 
 
 class _Fate:

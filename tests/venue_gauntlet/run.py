@@ -120,6 +120,7 @@ class Run:
             evidence, unquiet = self._play(venue)
         self._client.close()
         self._witness.close()
+        self._notes.close()
         return self._judge(evidence, unquiet, time.monotonic() - started)
 
     def _was_journalled(self, client_id: str) -> bool:
@@ -132,7 +133,6 @@ class Run:
         pattern = Order(
             life=0,
             environment=self._environment(venue),
-            url=self._url,
             notes=str(self._folder / "notes.jsonl"),
             log=str(self._folder / "apply_layer.log"),
             defect=self._defect,

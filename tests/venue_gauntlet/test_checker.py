@@ -315,6 +315,15 @@ def test_the_time_during_which_no_life_was_up_does_not_count() -> None:
     assert found(tale.after(0.2)) == {6}
 
 
+def test_trouble_that_a_new_life_meets_in_time_is_an_excuse() -> None:
+    tale = Tale().enter()
+    tale.note("struck", life=1, step="any", how="kill", client_id="")
+    tale.after(3).note("acquired", life=2, epoch=11)
+    tale.after(0.5).request(ENTRY_ID, method="GET", http=503, fault="http_503_internal")
+    assert found(tale.after(9.9)) == set()
+    assert found(tale.after(0.2)) == {6}
+
+
 def test_nobody_has_heard_of_a_stop_that_the_venue_ended_just_now() -> None:
     tale = well()
     first, second = tale.ledger[4], tale.stop(count=2)

@@ -263,7 +263,7 @@ def overdue(spans: list[Span], evidence: Evidence, limit_s: float) -> Iterator[t
     """The spans that lasted too long while apply_layer lived, each with its deadline."""
     troubled, dead = troubles(evidence), dead_times(evidence)
     for span in spans:
-        deadline = deadline_of(span, limit_s, troubled) + seconds_in(span, dead)
+        deadline = deadline_of(span, limit_s + seconds_in(span, dead), troubled)
         if span.end > deadline:
             yield span, deadline
 
