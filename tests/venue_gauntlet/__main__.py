@@ -73,8 +73,9 @@ def _runs(asked: argparse.Namespace, console: Console, folder: Path) -> int:
     show(console, report)
     if asked.json:
         sys.stdout.write(json.dumps(report.figures()) + "\n")
+    more = " --real-waits" if asked.real_waits else ""
     for outcome in report.failed:
-        console.print(f"again: python -m tests.venue_gauntlet --runs 1 --seed {outcome.seed}")
+        console.print(f"again: python -m tests.venue_gauntlet --runs 1 --seed {outcome.seed}{more}")
     return 1 if report.failed else 0
 
 
