@@ -24,13 +24,14 @@ WITHIN_S = 400
 def played_once(factory: pytest.TempPathFactory, name: str, *words: str) -> dict[str, Any]:
     """The figures of one call of the program, which the test processes share.
 
-    It is a process of its own, because a worker forks and a test process has threads.
+    It is a process of its own, because a worker forks and a test process has threads. One at a
+    time: what is judged there is judged by the clock.
     """
     folder = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     told = folder / f"{name}.json"
-    with (folder / f"{name}.lock").open("w", encoding="ascii") as lock:
+    with (folder / "gauntlet.lock").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not told.exists():
             command = [sys.executable, "-m", "tests.venue_gauntlet", *words, "--json"]
@@ -51,7 +52,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def defective(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return played_once(tmp_path_factory, "defects", "--defects", "--jobs", "9")
+    return played_once(tmp_path_factory, "defects", "--defects", "--jobs", "6")
 
 
 def test_under_faults_and_kills_no_invariant_is_violated(sound: dict[str, Any]) -> None:
