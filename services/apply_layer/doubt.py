@@ -94,7 +94,7 @@ def on_absent(turn: Turn, fact: OrderAbsent) -> None:
         _doubt(turn, sent, "the venue no longer knows it", unlikely=False)
         return
     doubt = replace(sent.doubt, not_found=sent.doubt.not_found + 1)
-    if _counts(turn, sent, doubt):
+    if _counts(turn, sent, doubt, fact.asked_at):
         doubt = replace(doubt, absent_at=(*doubt.absent_at, turn.now))
     sent = replace(sent, doubt=doubt)
     turn.journal(sent)
@@ -114,13 +114,13 @@ def on_absent(turn: Turn, fact: OrderAbsent) -> None:
         turn.outputs.append(LookAgain(frozenset((fact.symbol,))))
 
 
-def _counts(turn: Turn, sent: Sent, doubt: Doubt) -> bool:
-    """Whether an answer given now is late enough to say anything."""
+def _counts(turn: Turn, sent: Sent, doubt: Doubt, asked_at: datetime) -> bool:
+    """Whether a question was asked late enough for its answer to say anything."""
     sent_at = sent.request.sent_at or doubt.since
-    if turn.now < sent_at + _seconds(turn.policy.doubt_first_s):
+    if asked_at < sent_at + _seconds(turn.policy.doubt_first_s):
         return False
     last: datetime | None = doubt.absent_at[-1] if doubt.absent_at else None
-    return last is None or turn.now >= last + _seconds(turn.policy.doubt_again_s)
+    return last is None or asked_at >= last + _seconds(turn.policy.doubt_again_s)
 
 
 def _seconds(amount: Decimal) -> timedelta:

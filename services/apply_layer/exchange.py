@@ -187,11 +187,15 @@ class OrderInDoubt:
 
 @dataclass(frozen=True, slots=True)
 class OrderAbsent:
-    """The venue was asked: no book, no history and no trade knows the order."""
+    """The venue was asked: no book, no history and no trade knows the order.
+
+    `asked_at` is the wall clock before the first question.
+    """
 
     client_order_id: str
     symbol: str
     at: datetime
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def doubtful_exit(action: str = "PARTIAL_25") -> tuple[Desk, Sent]:
 def absent(desk: Desk, sent: Sent, after_s: float) -> None:
     """The venue is asked `after_s` later and knows nothing of the order."""
     desk.now += timedelta(seconds=after_s)
-    desk.hear(OrderAbsent(sent.request.client_order_id, SYMBOL, desk.market))
+    desk.hear(OrderAbsent(sent.request.client_order_id, SYMBOL, desk.market, desk.now))
 
 
 def sendings(desk: Desk, sent: Sent) -> int:
