@@ -113,14 +113,20 @@ class SmallRing:
         self.put(message, id_=f"{int(at.timestamp() * 1000)}-{self._ticks}")
 
     def price(
-        self, price: Decimal | str, *, at: datetime, produced_at: datetime, symbol: str = SYMBOL
+        self,
+        price: Decimal | str,
+        *,
+        at: datetime,
+        produced_at: datetime,
+        symbol: str = SYMBOL,
+        source: str = "market_feed",
     ) -> MarketTick:
         """A price of its own market time."""
         self._ticks += 1
         return MarketTick(
             timestamp=at,
             produced_at=produced_at,
-            source="market_feed",
+            source=source,
             tick_id=f"{symbol}-{self._ticks}",
             symbol=symbol,
             mark_price=Decimal(price),

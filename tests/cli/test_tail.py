@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -14,7 +15,7 @@ from shared.cli.tail import last_of, newest, news
 from shared.cli.why_read import raw_replies
 from shared.streams import APPLY_PLAN, MARKET_TICK, TRADE_INTENT
 
-from .small_ring import SYMBOL, at_r
+from .small_ring import RISK, SYMBOL, at_r
 from .test_why import Open, open_ring
 
 __all__ = ["open_ring"]
@@ -106,6 +107,8 @@ def test_the_history_tells_each_position_with_its_end(open_ring: Open) -> None:
     assert sum(float(line.rpartition(" ")[2]) for line in sold) == pytest.approx(
         float(past["realized_pnl"])
     )
+    gain = Decimal(past["realized_pnl"]) - Decimal(past["fees"])
+    assert Decimal(past["r_realized"]) == round(gain / (RISK * Decimal("1.83")), 2)
     page = run("history", SYMBOL.lower()).stdout
     assert "LONG 1.83 from 12.32: ended by STOPPED_OUT after 1 h" in page
     assert f"{past['r_realized']} R" in page

@@ -20,6 +20,7 @@ from shared.cli.why_picture import Terms
 from shared.cli.why_read import read_picture
 from shared.cli.why_story import story_of
 from shared.cli.why_words import Finding
+from shared.contracts import HISTORY_SOURCE
 from shared.streams import MODE_KEY
 
 from .small_ring import SYMBOL, SmallRing, a_small_ring, at_r, seed
@@ -344,6 +345,28 @@ def test_a_feed_that_stands_still_is_named_by_the_age_of_its_last_price(open_rin
     ring.tick("150", symbol="SOLUSDT")
     ring.settle()
     assert "is it still among market_feed.symbols?" in reason()[2]
+
+
+def test_a_price_that_only_fills_a_gap_does_not_make_the_feed_fresh(open_ring: Open) -> None:
+    ring = open_ring()
+    ring.tick(at_r(1), age_s=200)
+    at = ring.now()
+    ring.put(ring.price(at_r(1), at=at, produced_at=at, source=HISTORY_SOURCE))
+    ring.settle()
+    assert reason()[0] == "feed_stale"
+    assert "3 min 20 s ago" in reason()[2]
+
+
+def test_a_rung_that_was_reached_stays_due_wherever_the_price_goes(open_ring: Open) -> None:
+    ring = open_ring(seed() | SHOWN_AT_ONCE)
+    ring.stop("intent_bridge")
+    for r in ("2.5", "1"):
+        ring.tick(at_r(r))
+        ring.settle("harvest_brain")
+    told = asked(SYMBOL)
+    assert states(told)["PARTIAL_25"] == "due"
+    assert told["rungs"][0]["why"] == "R was 2.50"
+    assert told["reason"]["code"] == "on_its_way"
 
 
 def test_a_symbol_without_any_price_is_told_so(open_ring: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -23,7 +24,7 @@ from shared.cli.why_findings import findings_of
 from shared.cli.why_picture import Terms
 from shared.cli.why_read import read_picture
 from shared.cli.why_story import story_of
-from shared.contracts import ExitPlan, FullCloseIntent
+from shared.contracts import ExitPlan, FullCloseIntent, encode
 from shared.sides import PositionSide
 from shared.streams import harvest_key
 
@@ -58,6 +59,15 @@ def test_an_entry_tells_its_causes_from_intent_to_fill(open_ring: Open) -> None:
     assert "from stranger meanrev: it looked cheap; confidence 0.7" in page
     assert "ATR 1.5" in page
     assert "protects the position" in page
+
+
+def test_an_intent_that_came_as_json_in_one_field_is_told_as_any_other(open_ring: Open) -> None:
+    ring = open_ring()
+    fields = dict(encode(ring.entry(qty=D(100))))
+    ring.raw("quantum:stream:trade.intent", ["payload", json.dumps(fields)])
+    ring.settle()
+    [intent, skip] = asked("--intent", "stranger.1")["said"]
+    assert (intent["qty"], skip["reason"]) == ("100", "order_cap")
 
 
 @pytest.mark.parametrize(
