@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -74,15 +78,18 @@ def test_what_comes_later_is_shown_as_it_comes(open_ring: Open) -> None:
     coming = news(ring.client, after)
     ring.put(ring.entry(intent_id="stranger.2"))
     ring.settle()
-    told = [(line.stream.name, line.message.intent_id) for line in islice(coming, 3)]
-    assert told == [
+    told = list(islice(coming, 3))
+    assert [(line.stream.name, line.message.intent_id) for line in told] == [
         ("trade.intent", "stranger.2"),
         ("apply.plan", "stranger.1"),
         ("apply.plan", "stranger.2"),
     ]
-    assert [
-        line.message.intent_id for line in last_of(ring.client, TRADE_INTENT, "+", None, 1)
-    ] == ["stranger.2"]
+    ring.put(ring.entry(intent_id="stranger.3"))
+    while told[-1].message.intent_id != "stranger.3":
+        told.append(next(coming))
+    assert len({(line.stream.name, line.id) for line in told}) == len(told)
+    [line] = last_of(ring.client, TRADE_INTENT, "+", None, 1)
+    assert line.message.intent_id == "stranger.3"
 
 
 @pytest.mark.parametrize("words", [("trade.intention",), ("-n", "-1")])
@@ -120,3 +127,22 @@ def test_an_open_position_is_told_as_open(open_ring: Open) -> None:
     ring.settle()
     assert "LONG 1.83 from 12.32: open; realised 0, fees 0" in run("history", SYMBOL).stdout
     assert "tell of no position in BTCUSDT" in run("history", "BTCUSDT").stdout
+
+
+def test_ctrl_c_ends_it_in_good_order(open_ring: Open) -> None:
+    ring = open_ring()
+    ring.put(ring.entry())
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from shared.cli import app; app()", "tail", "trade.intent"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "intent   BUY 10 units at 150, 10x" in process.stdout.readline()
+    ring.put(ring.entry(intent_id="stranger.2"))
+    assert "stranger.2" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
