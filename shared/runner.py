@@ -134,6 +134,7 @@ class Runner(Generic[S, P]):
         self._cycle_at = 0.0
         self._mode = Mode.RUN
         self._entry: Entry | None = None
+        self._performed = False
         self._batch = Commit()
         self._outputs: list[object] = []
         self._requests: list[object] = []
@@ -180,7 +181,8 @@ class Runner(Generic[S, P]):
             Superseded, StateLost: this instance is over; it has done nothing by halves.
         """
         outside = self._service.outside
-        if outside is not None and (time.monotonic() >= self._cycle_at or outside.urgent()):
+        self._performed = False
+        if outside is not None and self._is_due(outside):
             try:
                 self._look_outside(outside)
             except NotYet as unseen:
@@ -200,10 +202,17 @@ class Runner(Generic[S, P]):
             self._entry = entry
             self._take(entry, received_at)
             self._batch.acknowledged.setdefault(entry.stream.key, []).append(entry.id)
+            if outside is not None and self._performed and self._is_due(outside):
+                # Orders take their time, and what the venue does meanwhile may not wait for them.
+                self._entry = None
+                self._look_outside(outside)
         self._entry = None
         self.metrics.decide_seconds.observe(time.perf_counter() - started)
         self._commit()
         return len(entries)
+
+    def _is_due(self, outside: Outside) -> bool:
+        return time.monotonic() >= self._cycle_at or outside.urgent()
 
     def _look_outside(self, outside: Outside) -> None:
         self._cycle_at = time.monotonic() + self._cycle_s
@@ -267,6 +276,7 @@ class Runner(Generic[S, P]):
             if outside is None:
                 raise TypeError(f"{self._service.name} cannot perform {self._requests[0]!r}")
             self._commit()
+            self._performed = True
             requests, self._requests = self._requests, []
             for request in requests:
                 for fact in outside.perform(request):

@@ -62,7 +62,7 @@ def take_over(turn: Turn, snapshot: VenueSnapshot) -> None:
 
 def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
     """Take over a position that the suite did not open: its own stop if it has one, 2 % if not."""
-    if in_flight(turn, found.symbol, snapshot):
+    if in_flight(turn, found.symbol, snapshot) and not _is_of_others(turn, found):
         return
     past = found.past or Past(found.qty, found.opened_at)
     opened_ms = int(past.opened_at.timestamp() * 1000)
@@ -108,6 +108,18 @@ def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
             reason="its trades reach too far back: its rungs count as taken, its stop and the"
             " kill score hold",
         )  # fmt: skip
+
+
+def _is_of_others(turn: Turn, found: VenuePosition) -> bool:
+    """Whether trades that we have seen explain a position, none of which opened one of ours.
+
+    An order that is only in doubt must not keep a position of somebody else without a stop. Should
+    it have been executed after all, its trade adds to what was adopted.
+    """
+    last = turn.state.trades.get(found.symbol)
+    in_doubt = all(sent.doubt for sent in turn.orders_of(found.symbol) if not sent.accepted)
+    explained = last is not None and found.updated_at is not None and found.updated_at <= last.at
+    return in_doubt and explained
 
 
 def _all_rungs(turn: Turn, found: VenuePosition) -> Decimal:

@@ -73,7 +73,7 @@ def test_errors_of_the_venue_carry_no_key(tmp_path: Path) -> None:
     with desk_at(tmp_path) as desk:
         client = desk.outside._client
         for kind, more in (("code", {"code": -2014}), ("http_502", {}), ("code", {"code": -1006})):
-            desk.venue.faults.script(kind, method="GET", path="/fapi/v3/balance", **more)
+            desk.venue.faults.script(kind, method="GET", path="/fapi/v3/balance", times=3, **more)
             with pytest.raises((VenueError, NoAnswer)) as caught:
                 client.call("fapiPrivateV3GetBalance")
             chain: list[str] = []

@@ -56,6 +56,38 @@ def test_one_that_was_open_before_the_start_is_adopted_at_the_start(tmp_path: Pa
         assert desk.position(SOL).leverage == desk.venue.leverage_of(SOL)
 
 
+def test_one_that_is_opened_while_an_order_of_ours_is_in_doubt_is_protected_as_well(
+    tmp_path: Path,
+) -> None:
+    with desk_at(tmp_path, {"doubt_first_s": "30"}) as desk:
+        desk.ready()
+        desk.venue.faults.script("timed_out_not_executed", method="POST", path="/fapi/v1/order")
+        desk.enter()
+        assert [s.doubt is not None for s in desk.state.orders.values()] == [True]
+        desk.venue.by_hand(BTC, "BUY", D("0.05"))
+        desk.until(desk.holds, 2.0)
+        assert [D(stop["quantity"]) for stop in desk.stops()] == [D("0.05")]
+        assert len(desk.executed("e")) == 0
+
+
+def test_an_entry_that_comes_late_into_an_adopted_position_is_protected_with_it(
+    tmp_path: Path,
+) -> None:
+    with desk_at(tmp_path, {"recv_window_ms": 4000, "doubt_first_s": "30"}) as desk:
+        desk.ready()
+        desk.venue.faults.script(
+            "late_accept", method="POST", path="/fapi/v1/order", delay_s=1.5, how="close"
+        )
+        desk.enter()
+        desk.venue.by_hand(BTC, "BUY", D("0.05"))
+        desk.until(desk.holds, 1.4)
+        desk.until(lambda: desk.venue.position(BTC) == D("0.15"))
+        desk.until(lambda: [D(s["quantity"]) for s in desk.stops()] == [D("0.15")])
+        desk.until(desk.quiet)
+        assert desk.position().qty == D("0.15")
+        assert desk.posts("e") == 1
+
+
 def test_one_in_a_symbol_that_is_not_traded_here_is_protected_as_well(tmp_path: Path) -> None:
     with desk_at(tmp_path) as desk:
         desk.own["symbols"] = [BTC]
@@ -267,10 +299,11 @@ def test_the_rest_of_the_rate_budget_is_kept_for_stops_and_exits(tmp_path: Path)
         desk.enter()
         desk.until(desk.holds)
         budget = desk.outside._client.budget
-        desk.until(lambda: budget.used > 0.62 * budget.limit)
+        desk.until(lambda: budget.used > 0.5 * budget.limit)
+        desk.until(lambda: budget.used + 60 > 0.7 * budget.limit)
         rounds = len(desk.lines("request", path="/fapi/v3/balance"))
-        desk.for_s(1.0)
-        assert len(desk.lines("request", path="/fapi/v3/balance")) - rounds <= 2
+        desk.for_s(0.6)
+        assert len(desk.lines("request", path="/fapi/v3/balance")) == rounds
         budget.used = int(0.7 * budget.limit)
         desk.enter(SOL)
         assert desk.codes == ["-1015"]

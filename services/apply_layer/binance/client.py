@@ -12,21 +12,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 import ccxt
-from ccxt.base.errors import BaseError, NetworkError
+from ccxt.base.errors import BaseError, NetworkError, RequestTimeout
 
 from services.apply_layer.binance.answers import Meaning, meaning_of
 from services.apply_layer.binance.budget import Budget
 from services.apply_layer.binance.credentials import Keys
 
 _RETRY_AFTER_S = 60.0
+#: How often a read is tried.
+_READ_TRIES = 3
 
 
 class NoAnswer(Exception):
-    """No answer that says what happened; `unlikely` if the venue hints that nothing did."""
+    """No answer that says what happened; `unlikely` if the venue hints that nothing did.
 
-    def __init__(self, reason: str, *, unlikely: bool = False) -> None:
+    `waited` says that the time for an answer has run out.
+    """
+
+    def __init__(self, reason: str, *, unlikely: bool = False, waited: bool = False) -> None:
         super().__init__(reason)
         self.unlikely = unlikely
+        self.waited = waited
 
 
 class VenueError(Exception):
@@ -132,12 +138,33 @@ class Client:
         orders: int = 0,
         protects: bool = True,
     ) -> Any:
-        """Make one call by ccxt's name for the endpoint; no call is ever repeated here.
+        """Make one call by ccxt's name for the endpoint.
+
+        What only reads is asked again when a failure was quick to show: a view is made of many
+        reads, and one that fails would blind us to all of it. Nothing else is ever repeated.
 
         Raises:
             VenueError: refused, nothing was executed (also when the budget does not allow it).
             NoAnswer: what became of it is not known.
         """
+        tries = _READ_TRIES if "Get" in name else 1
+        while True:
+            tries -= 1
+            try:
+                return self._call(name, params, weight=weight, orders=orders, protects=protects)
+            except NoAnswer as error:
+                if not tries or error.waited:
+                    raise
+
+    def _call(
+        self,
+        name: str,
+        params: Mapping[str, object] | None,
+        *,
+        weight: int,
+        orders: int,
+        protects: bool,
+    ) -> Any:
         refusal = self.budget.refusal(
             self._monotonic(), weight=weight, orders=orders, protects=protects
         )
@@ -148,7 +175,8 @@ class Client:
         except _Answer as answer:
             raise self._judged(answer) from None
         except NetworkError as error:
-            raise NoAnswer(type(error).__name__) from None
+            waited = isinstance(error, RequestTimeout)
+            raise NoAnswer(type(error).__name__, waited=waited) from None
         except BaseError as error:
             # ccxt could not read an answer; what it answered is anybody's guess.
             raise NoAnswer(f"unreadable answer ({type(error).__name__})") from None

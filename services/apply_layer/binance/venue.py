@@ -30,6 +30,8 @@ from shared.runner import NotYet
 
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
+#: How soon to try again to see an account that was lost from sight.
+_LOST_S = 0.25
 #: About what a look at everything weighs.
 _ROUND_WEIGHT = 60
 
@@ -75,7 +77,9 @@ class BinanceVenue:
         return ()
 
     def urgent(self) -> bool:
-        """Whether the venue rang, or was cut off and nobody was told."""
+        """Whether the venue rang, was cut off and nobody was told, or is due to be seen again."""
+        if self._lost and self._monotonic() >= self._look_at:
+            return self._seen
         cut = self._stream.missed and "user_stream_down" not in (self._told or {})
         return self._seen and (cut or self._stream.rang())
 
@@ -112,6 +116,9 @@ class BinanceVenue:
             self._begin()
         self._stream.keep_alive()
         rung = self._stream.take()
+        if not self._stream.up:
+            # Nothing rings any more.
+            self._look_at = min(self._look_at, self._monotonic() + _BLIND_S)
         cut = self._stream.missed and self._stream.up
         due = self._monotonic() >= self._look_at and self._can_afford_a_round()
         if self._lost or cut or due:
@@ -154,8 +161,7 @@ class BinanceVenue:
             return
         yield from self._look(None)
         if not self._lost:
-            every_s = self._reconcile_every_s
-            self._look_at = self._monotonic() + (every_s if up else min(every_s, _BLIND_S))
+            self._look_at = self._monotonic() + self._reconcile_every_s
             if up:
                 self._stream.caught_up()
 
@@ -180,6 +186,7 @@ class BinanceVenue:
         if not self._lost:
             logger().error("venue_out_of_sight", reason=str(error))
         self._lost = True
+        self._look_at = self._monotonic() + _LOST_S
         yield from self._health()
 
     # -- why no entry may be made -------------------------------------------------------------
