@@ -34,7 +34,8 @@ from shared.streams import BY_NAME, inputs_of, state_key
 class ApplyApart:
     """What it decides is on the server at once: messages, records and its own documents."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
         self.state = State()
         self.asked_for: list[PlaceOrder] = []
         self._client = client
@@ -42,7 +43,7 @@ class ApplyApart:
     def hear(self, event: Any, at: datetime) -> None:
         """Decide one event, and commit what comes of it."""
         before = self.state
-        self.state, outputs = decide(before, Received(event, at), Policy())
+        self.state, outputs = decide(before, Received(event, at), self.policy)
         for output in outputs:
             if isinstance(output, Message):
                 words = [word for pair in encode(output) for word in pair]

@@ -21,7 +21,7 @@ from shared.cli.why_read import read_picture
 from shared.cli.why_story import story_of
 from shared.cli.why_words import Finding
 from shared.contracts import HISTORY_SOURCE
-from shared.streams import MODE_KEY
+from shared.streams import MARKET_TICK, MODE_KEY
 
 from .small_ring import SYMBOL, SmallRing, a_small_ring, at_r, seed
 
@@ -195,6 +195,31 @@ def test_a_group_that_lags_is_behind_and_not_away(open_ring: Open) -> None:
     assert "RIVERUSDT at" in text
     assert "harvest_brain has 200 waiting on market.tick and goes on reading" in text
     assert "it is behind, not away" in text
+
+
+def test_a_lag_that_the_server_cannot_count_is_none_the_less_told(open_ring: Open) -> None:
+    ring = open_ring()
+    for number in range(300):
+        ring.tick(at_r("1.5"), age_s=15 - number / 20)
+    ring.turn("harvest_brain")
+    removed = call(ring.client, "XREVRANGE", MARKET_TICK.key, "+", "-", "COUNT", 9)[-1][0]
+    call(ring.client, "XDEL", MARKET_TICK.key, removed)
+    code, verdict, text = reason()
+    assert (code, verdict) == ("group_lags", "fail")
+    assert "harvest_brain has more than can be counted waiting on market.tick" in text
+
+
+def test_a_server_that_does_not_show_who_asks_blames_nobody_who_has_nothing_to_do(
+    open_ring: Open,
+) -> None:
+    """Before 7.2 a server notes only when a daemon was given something."""
+    ring = open_ring()
+    ring.tick(at_r(1))
+    ring.settle()
+    picture = read_picture(ring.client, SYMBOL, Terms())
+    queues = {hop: replace(queue, beats=False) for hop, queue in picture.queues.items()}
+    quiet = replace(picture, now=picture.now + timedelta(seconds=20), queues=queues)
+    assert [finding.code for finding in findings_of(story_of(quiet))] == ["thresholds"]
 
 
 def test_a_message_that_kills_its_reader_is_named(open_ring: Open) -> None:

@@ -19,6 +19,7 @@ from services.apply_layer.exchange import (
     VenuePosition,
 )
 from services.apply_layer.journal import Leg, client_order_id
+from services.apply_layer.turn import Policy
 from shared.bus.client import call
 from shared.cli.why_findings import findings_of
 from shared.cli.why_picture import Terms
@@ -308,6 +309,33 @@ def test_entries_that_the_venue_bars_are_told_with_the_reason(open_ring: Open) -
     ring.settle()
     told = [f["text"] for f in asked(SYMBOL)["findings"] if f["code"] == "entries_barred"]
     assert told == ["the venue takes no entries now: clock, the clocks differ by 812 ms"]
+
+
+def test_an_entry_that_a_barrier_stopped_is_told_with_the_barrier(open_ring: Open) -> None:
+    ring = live_ring(open_ring)
+    venue = apart(ring)
+    venue.hear(VenueHealth({"clock": "the clocks differ by 812 ms"}, ring.now()), ring.now())
+    ring.tick("12.32")
+    ring.settle()
+    ring.put(ring.entry(symbol=SYMBOL, entry_price=D("12.32")))
+    ring.settle()
+    plans = [said.message for said in read_picture(ring.client, SYMBOL, Terms()).plans]
+    venue.hear(plans[-1], ring.now())
+    venue.attend()
+    told = asked(SYMBOL)
+    assert [f["code"] for f in told["findings"]] == ["refused", "entries_barred"]
+    assert "ENTRY: apply_layer refused with clock at" in told["reason"]["text"]
+
+
+def test_a_position_that_is_left_alone_is_told_as_such(open_ring: Open) -> None:
+    ring = live_ring(open_ring)
+    venue = ApplyApart(ring.client, Policy(adopt=False))
+    venue.hear(look(ring.now(), RULES, held(ring)), ring.now())
+    ring.tick(at_r(3))
+    ring.settle()
+    code, verdict, text = reason()
+    assert (code, verdict) == ("left_alone", "warn")
+    assert "the account holds 1.83, which is not ours and left alone" in text
 
 
 def test_an_order_that_may_have_been_executed_is_the_reason(open_ring: Open) -> None:
