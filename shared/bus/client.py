@@ -7,6 +7,7 @@ Its silent retries are off: only a commit may be repeated, because only it can t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -36,6 +37,9 @@ _RAW = ("XREADGROUP", "XPENDING", "HGETALL")
 _DOWN = ("BUSY ", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN")
 _LOST = ("NOGROUP", "UNBLOCKED")
 _NOT_READY = ("WRONGTYPE", "NOPERM")
+_PASSWORD = re.compile(r"(//[^/@:]*):[^/]*@")
+#: A right that a function's caller lacks, in the words of newer servers and of Redis 7.0.
+_REFUSED_INSIDE = ("ACL failure", "The user executing the script can't")
 
 
 def library_code() -> str:
@@ -57,10 +61,17 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> Redis:
         retry=Retry(NoBackoff(), 0),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
+        # It would introduce itself on each connection, which a daemon's user has no right to do.
+        driver_info=None,
     )
     for command in _RAW:
         client.set_response_callback(command, lambda reply, **_: reply)
     return client
+
+
+def without_password(url: str) -> str:
+    """An address that may be shown: what stands between the user and the host is left out."""
+    return _PASSWORD.sub(r"\1:***@", url)
 
 
 def call(client: Redis, *words: Any) -> Any:
@@ -102,7 +113,7 @@ def plainly() -> Iterator[None]:
             raise BusDown(text) from error
         if text.startswith(_LOST):
             raise StateLost(f"a consumer group is gone, was the server flushed? {text}") from error
-        if text.startswith(_NOT_READY) or "ACL failure" in text:
+        if text.startswith(_NOT_READY) or any(words in text for words in _REFUSED_INSIDE):
             raise NotReady(text) from error
         if "Function not found" in text:
             raise NotReady("the Function library is missing: run `quantum init`") from error

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.bus import connect, load_library
-from shared.bus.client import library_code
+from shared.bus.client import library_code, without_password
 from shared.daemon import EXIT_SETTINGS
 from shared.decisions import Mode
 from shared.settings import Settings, SettingsError, load
@@ -40,14 +40,18 @@ def _server(config: Path | None) -> Redis:
     try:
         client.ping()
     except RedisError as error:
-        typer.echo(f"no server at {url}: {error}", err=True)
+        typer.echo(f"no server at {without_password(url)}: {error}", err=True)
         raise typer.Exit(1) from None
     return client
 
 
 def init(*, config: ConfigOption = None) -> None:
     """Load the Function library into the server; for an administrator, once and after upgrades."""
-    load_library(_server(config))
+    try:
+        load_library(_server(config))
+    except NoPermissionError as error:
+        typer.echo(f"only an administrator of the server may do this: {error}", err=True)
+        raise typer.Exit(1) from None
     typer.echo("The Function library `quantum` is loaded.")
 
 

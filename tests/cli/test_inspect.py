@@ -280,3 +280,17 @@ def test_asking_the_venue_without_keys_or_on_paper_is_a_finding_and_no_crash(
     config.write_text(LIVE.format(network="testnet", watched=json.dumps(["BTCUSDT", "SOLUSDT"])))
     assert verdicts("--live", "--config", str(config))["live keys"] == "fail"
     assert verdicts("--live")["venue"] == "fail"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://operator:canary@127.0.0.1:1/0", "unix://operator:can@ary@/nowhere/redis.sock"]
+)
+@pytest.mark.parametrize("command", ["positions", "init"])
+def test_a_password_in_the_address_shows_in_no_error(
+    monkeypatch: pytest.MonkeyPatch, url: str, command: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    ended = run(command)
+    assert ended.exit_code == 1
+    assert "operator:***@" in ended.stderr
+    assert "ary" not in ended.stderr
