@@ -16,10 +16,8 @@ from shared.cli.why_read import read_letters
 from shared.dead_letters import dead_letter
 from shared.streams import TRADE_INTENT
 
+from .asking import Open, strike
 from .small_ring import SmallRing
-from .test_why import Open, open_ring, strike
-
-__all__ = ["open_ring"]
 
 
 def run(*words: str, answer: str | None = None) -> Result:

@@ -19,10 +19,8 @@ from shared.cli.why_read import read_picture
 from shared.decisions import Mode
 from shared.streams import MODE_KEY, TRADE_INTENT
 
+from .asking import Open
 from .small_ring import SYMBOL, SmallRing, at_r
-from .test_why import Open, open_ring
-
-__all__ = ["open_ring"]
 
 D = Decimal
 

@@ -19,10 +19,8 @@ from shared.cli.tail import last_of, newest, news
 from shared.cli.why_read import raw_replies
 from shared.streams import APPLY_PLAN, MARKET_TICK, TRADE_INTENT
 
+from .asking import Open
 from .small_ring import RISK, SYMBOL, at_r
-from .test_why import Open, open_ring
-
-__all__ = ["open_ring"]
 
 
 def run(*words: str) -> Result:

@@ -30,10 +30,8 @@ from shared.sides import PositionSide
 from shared.streams import harvest_key
 
 from .apart import ApplyApart, look
+from .asking import Open, asked, reason, run, states
 from .small_ring import READERS, SYMBOL, SmallRing, at_r, seed
-from .test_why import Open, asked, open_ring, reason, run, states
-
-__all__ = ["open_ring"]
 
 D = Decimal
 SOL = "SOLUSDT"
