@@ -64,8 +64,9 @@ class LiveSettings(Section):
 
     `network = "testnet"` is the exchange's demo trading; production needs
     `i_understand_real_money = "yes"`. `rest_url` and `ws_url` name a double on this machine.
-    An order in doubt is asked for until `recv_window_ms` and `doubt_first_s` have passed, and once
-    more `doubt_again_s` later.
+    Positions and stops are watched every `watch_every_s`, everything is reconciled every
+    `reconcile_every_s`. An order in doubt is asked for until `recv_window_ms` and `doubt_first_s`
+    have passed, and once more `doubt_again_s` later.
     """
 
     network: Literal["testnet", "production"] = "testnet"
@@ -77,6 +78,7 @@ class LiveSettings(Section):
     recv_window_ms: int = Field(default=5000, ge=50, le=60_000)
     timeout_s: Decimal = Field(default=Decimal(5), gt=0)
     reconcile_every_s: Decimal = Field(default=Decimal(30), gt=0)
+    watch_every_s: Decimal = Field(default=Decimal(1), gt=0)
     doubt_first_s: Decimal = Field(default=Decimal(5), ge=0)
     doubt_again_s: Decimal = Field(default=Decimal(10), ge=0)
     settle_s: Decimal = Field(default=Decimal(5), ge=0)

@@ -466,7 +466,37 @@ def test_a_process_that_slept_through_its_window_can_send_nothing(desk: Desk) ->
     assert desk.lines("order") == []
 
 
-def test_a_beat_without_anything_to_do_costs_no_call(desk: Desk) -> None:
+def test_a_quiet_account_costs_one_cheap_read_a_second(desk: Desk) -> None:
     before = len(desk.lines("request"))
-    desk.for_s(0.5)
-    assert len(desk.lines("request")) == before
+    desk.for_s(1.0)
+    calls = [line["path"] for line in desk.lines("request")[before:]]
+    assert set(calls) <= {"/fapi/v3/positionRisk"}
+    assert len(calls) <= 2
+
+
+def test_a_stop_that_went_without_a_word_is_replaced_within_two_seconds(desk: Desk) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.for_s(1.2)
+    desk.venue.faults.script("stream_event_lost", times=50)
+    (stop,) = desk.stops()
+    desk.venue.cancel_by_hand(stop["clientAlgoId"])
+    desk.until(lambda: desk.stops() and desk.holds(), 2.0)
+
+
+def test_a_position_that_was_closed_without_a_word_loses_its_stop_soon(desk: Desk) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.for_s(1.2)
+    desk.venue.faults.script("stream_event_lost", times=50)
+    desk.venue.by_hand(BTC, "SELL", D("0.1"))
+    desk.until(lambda: desk.flat() and desk.stops() == [], 3.0)
+
+
+def test_a_position_that_was_opened_without_a_word_is_protected_within_two_seconds(
+    desk: Desk,
+) -> None:
+    desk.for_s(1.2)
+    desk.venue.faults.script("stream_event_lost", times=50)
+    desk.venue.by_hand(SOL, "SELL", D(4))
+    desk.until(lambda: desk.holds(SOL), 2.0)

@@ -7,7 +7,7 @@ handed out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -77,6 +77,7 @@ class Account:
         self._rules_told = False
         self._cursors: dict[str, tuple[int, datetime]] = {}
         self._leverages: dict[str, int] = {}
+        self._watched: dict[str, object] = {}
         self._owned: set[str] = set()
         self._orders: dict[str, OrderFacts] = {}
         self._funding_until: datetime | None = None
@@ -216,14 +217,38 @@ class Account:
     def open_orders(self, symbols: Iterable[str]) -> list[OpenOrder]:
         """Both books of some symbols; of many it is cheaper to ask for all."""
         wanted = set(symbols)
-        found: list[OpenOrder | None] = []
-        each = [{"symbol": symbol} for symbol in sorted(wanted)]
-        for asked in each if len(each) <= _ASKED_ONE_BY_ONE else [dict[str, str]()]:
-            weight = 1 if asked else _WEIGHT_OF_ALL
-            plain = self._client.call("fapiPrivateGetOpenOrders", asked, weight=weight)
-            conditional = self._client.call("fapiPrivateGetOpenAlgoOrders", asked, weight=weight)
-            found += [*map(open_plain, plain), *map(open_conditional, conditional)]
-        return [order for order in found if order is not None and order.symbol in wanted]
+        rows = self._listed_orders("fapiPrivateGetOpenOrders", wanted)
+        plain = [order for row in rows if (order := open_plain(row)) is not None]
+        return [*plain, *self._conditional_orders(wanted)]
+
+    def _conditional_orders(self, symbols: Collection[str]) -> list[OpenOrder]:
+        rows = self._listed_orders("fapiPrivateGetOpenAlgoOrders", symbols)
+        return [order for row in rows if (order := open_conditional(row)) is not None]
+
+    def _listed_orders(self, name: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
+        if len(symbols) > _ASKED_ONE_BY_ONE:
+            rows = self._client.call(name, weight=_WEIGHT_OF_ALL)
+            return [row for row in rows if row["symbol"] in symbols]
+        return [
+            row for symbol in sorted(symbols) for row in self._client.call(name, {"symbol": symbol})
+        ]
+
+    def changed(self) -> frozenset[str]:
+        """The symbols whose position or conditional orders are not as this last saw them.
+
+        Cheap enough for every second: what the user stream has failed to tell shows here.
+        """
+        rows = self._client.call("fapiPrivateV3GetPositionRisk", weight=5)
+        held = {r["symbol"]: (r["positionAmt"], r["updateTime"]) for r in rows}
+        held = {symbol: state for symbol, state in held.items() if number(state[0])}
+        standing = {symbol: set[str]() for symbol in held}
+        for order in self._conditional_orders(held):
+            standing[order.symbol].add(order.client_order_id)
+        seen: dict[str, object] = {
+            symbol: (state, frozenset(standing[symbol])) for symbol, state in held.items()
+        }
+        before, self._watched = self._watched, seen
+        return frozenset(s for s in before | seen if before.get(s) != seen.get(s))
 
     # -- trades -------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ class BinanceVenue:
         stream: UserStream,
         *,
         reconcile_every_s: float = 30.0,
+        watch_every_s: float = 1.0,
         drift_ms: int = 500,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -53,6 +54,8 @@ class BinanceVenue:
         self._account = account
         self._stream = stream
         self._reconcile_every_s = reconcile_every_s
+        self._watch_every_s = watch_every_s
+        self._watch_at = 0.0
         self._drift_ms = drift_ms
         self._monotonic = monotonic
         self._seen = False
@@ -125,6 +128,8 @@ class BinanceVenue:
             yield from self._reconcile()
         elif rung:
             yield from self._look(rung)
+        elif self._monotonic() >= self._watch_at:
+            yield from self._watch()
         yield from self._health()
         if not self._lost:
             yield Beat()
@@ -140,6 +145,17 @@ class BinanceVenue:
             self._note_error(error)
             raise NotYet(str(error)) from None
         self._stream.start()
+
+    def _watch(self) -> Iterator[object]:
+        """Ring for whatever has changed without the stream's telling."""
+        self._watch_at = self._monotonic() + self._watch_every_s
+        try:
+            for symbol in self._account.changed():
+                self._stream.ring(symbol)
+        except VenueError as error:
+            self._note_error(error)
+        except NoAnswer as error:
+            yield from self._out_of_sight(error)
 
     def _can_afford_a_round(self) -> bool:
         """Whether a round that nothing calls for leaves alone what is kept for protection."""

@@ -49,6 +49,7 @@ def live_venue(own: ApplyLayerSettings) -> BinanceVenue:
         Account(client, own.symbols),
         UserStream(client, live.ws_url or _STREAMS[live.network]),
         reconcile_every_s=float(live.reconcile_every_s),
+        watch_every_s=float(live.watch_every_s),
         drift_ms=live.drift_ms,
     )
 
