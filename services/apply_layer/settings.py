@@ -76,7 +76,7 @@ class LiveSettings(Section):
     ws_url: str | None = None
     allow_withdrawals: bool = False
     recv_window_ms: int = Field(default=5000, ge=50, le=60_000)
-    timeout_s: Decimal = Field(default=Decimal(5), gt=0)
+    timeout_s: Decimal = Field(default=Decimal(3), gt=0)
     reconcile_every_s: Decimal = Field(default=Decimal(30), gt=0)
     watch_every_s: Decimal = Field(default=Decimal(1), gt=0)
     doubt_first_s: Decimal = Field(default=Decimal(5), ge=0)

@@ -12,6 +12,7 @@ import typer
 from redis import Redis
 from redis.exceptions import RedisError
 
+from shared.bus.client import without_password
 from shared.cli.story import reader
 from shared.daemon import EXIT_SETTINGS
 from shared.settings import Settings, SettingsError, load
@@ -45,7 +46,8 @@ def a_desk(config: Path | None) -> Iterator[Desk]:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_SETTINGS) from None
     except RedisError as error:
-        typer.echo(f"the server at {url} cannot be asked: {error}", err=True)
+        shown = without_password(url)
+        typer.echo(f"the server at {shown} cannot be asked: {error}", err=True)
         raise typer.Exit(1) from None
     finally:
         client.close()
