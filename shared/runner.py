@@ -35,7 +35,7 @@ P = TypeVar("P")
 
 MOST_AHEAD = timedelta(days=1)
 #: How soon to look again at a world that was not seen since the start: something may be naked.
-_LOOK_AGAIN_S = 0.25
+_UNSEEN_S = (0.25, 5.0)
 
 
 class NotYet(Exception):
@@ -135,6 +135,7 @@ class Runner(Generic[S, P]):
         self._mode = Mode.RUN
         self._entry: Entry | None = None
         self._performed = False
+        self._unseen_s = _UNSEEN_S[0]
         self._batch = Commit()
         self._outputs: list[object] = []
         self._requests: list[object] = []
@@ -186,10 +187,10 @@ class Runner(Generic[S, P]):
             try:
                 self._look_outside(outside)
             except NotYet as unseen:
-                retry_in_s = min(self._cycle_s, _LOOK_AGAIN_S)
-                logger().error("outside_not_seen", reason=str(unseen), retry_in_s=retry_in_s)
+                logger().error("outside_not_seen", reason=str(unseen), retry_in_s=self._unseen_s)
                 self._cycle_at = 0.0
-                self.stop.wait(retry_in_s)
+                self.stop.wait(self._unseen_s)
+                self._unseen_s = min(2 * self._unseen_s, _UNSEEN_S[1])
                 return 0
         entries = self._bus.read(count=BATCH, block_ms=block_ms)
         if not entries:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,6 +211,33 @@ def test_a_start_that_cannot_see_the_account_takes_nothing_and_says_why(tmp_path
 def test_a_start_whose_first_look_fails_halfway_is_tried_again(tmp_path: Path, path: str) -> None:
     with desk_at(tmp_path) as desk:
         desk.venue.faults.script("http_502", method="GET", path=path, times=2)
+        desk.restart()
+        desk.ready()
+        desk.enter()
+        desk.until(desk.holds)
+
+
+def test_an_account_that_stays_out_of_sight_does_not_use_up_the_budget(tmp_path: Path) -> None:
+    with desk_at(tmp_path) as desk:
+        desk.ready()
+        desk.enter()
+        desk.until(desk.holds)
+        desk.venue.faults.script("http_502", method="GET", path="/fapi/v1/userTrades", times=10_000)
+        desk.venue.by_hand(BTC, "SELL", D("0.01"))
+        desk.until(lambda: "venue_unreachable" in desk.state.barriers)
+        before = len(desk.lines("request"))
+        desk.for_s(3.0)
+        assert len(desk.lines("request")) - before < 100
+        desk.venue.faults.clear()
+        desk.until(lambda: not desk.state.barriers and desk.position().qty == D("0.09"))
+
+
+@pytest.mark.parametrize("fault", [{"kind": "code", "code": -1000}, {"kind": "http_502"}])
+def test_funding_that_cannot_be_read_keeps_nobody_from_seeing_the_account(
+    tmp_path: Path, fault: dict[str, Any]
+) -> None:
+    with desk_at(tmp_path) as desk:
+        desk.venue.faults.script(method="GET", path="/fapi/v1/income", times=99, **fault)
         desk.restart()
         desk.ready()
         desk.enter()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from services.apply_layer.binance.client import Client
+from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.wire import (
     OrderFacts,
     fill_of,
@@ -352,8 +352,13 @@ class Account:
             "startTime": int(self._funding_until.timestamp() * 1000) + 1,
             "limit": _PAGE,
         }
-        told = self._client.call("fapiPrivateGetIncome", asked, weight=30, protects=False)
         self._funding_at = now
+        try:
+            told = self._client.call("fapiPrivateGetIncome", asked, weight=30, protects=False)
+        except (VenueError, NoAnswer) as error:
+            # It is told with a later round; a view must not fail for want of it.
+            logger().warning("funding_not_read", reason=str(error))
+            return []
         return [
             FundingPaid(row["symbol"], number(row["income"]), moment(row["time"])) for row in told
         ]

@@ -30,7 +30,7 @@ from shared.runner import NotYet
 
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
-#: How soon to try again to see an account that was lost from sight.
+#: How soon to try again to see an account that was lost from sight; then twice as long each time.
 _LOST_S = 0.25
 #: About what a look at everything weighs.
 _ROUND_WEIGHT = 60
@@ -56,9 +56,10 @@ class BinanceVenue:
         self._reconcile_every_s = reconcile_every_s
         self._watch_every_s = watch_every_s
         self._watch_at = 0.0
+        self._lost_s = _LOST_S
         self._drift_ms = drift_ms
         self._monotonic = monotonic
-        self._seen = False
+        self._begun = self._seen = False
         self._lost = True
         self._look_at = 0.0
         self._barriers = Barriers(client.budget)
@@ -81,8 +82,8 @@ class BinanceVenue:
 
     def urgent(self) -> bool:
         """Whether the venue rang, was cut off and nobody was told, or is due to be seen again."""
-        if self._lost and self._monotonic() >= self._look_at:
-            return self._seen
+        if self._lost:
+            return self._seen and self._monotonic() >= self._look_at
         cut = self._stream.missed and "user_stream_down" not in (self._told or {})
         return self._seen and (cut or self._stream.rang())
 
@@ -115,16 +116,18 @@ class BinanceVenue:
             NotYet: the account was not seen since the start.
         """
         self._stream.check()
-        if not self._seen:
+        if not self._begun:
             self._begin()
         self._stream.keep_alive()
         rung = self._stream.take()
         if not self._stream.up:
             # Nothing rings any more.
             self._look_at = min(self._look_at, self._monotonic() + _BLIND_S)
-        cut = self._stream.missed and self._stream.up
-        due = self._monotonic() >= self._look_at and self._can_afford_a_round()
-        if self._lost or cut or due:
+        due = self._monotonic() >= self._look_at
+        if self._lost:
+            if due:
+                yield from self._reconcile()
+        elif (self._stream.missed and self._stream.up) or (due and self._can_afford_a_round()):
             yield from self._reconcile()
         elif rung:
             yield from self._look(rung)
@@ -144,6 +147,7 @@ class BinanceVenue:
         except (VenueError, NoAnswer) as error:
             self._note_error(error)
             raise NotYet(str(error)) from None
+        self._begun = True
         self._stream.start()
 
     def _watch(self) -> Iterator[object]:
@@ -189,6 +193,7 @@ class BinanceVenue:
             yield from self._out_of_sight(error)
             return
         starting, self._lost, self._seen = self._lost, False, True
+        self._lost_s = _LOST_S
         if starting:
             yield Began()
         self._account.told(view)
@@ -202,7 +207,9 @@ class BinanceVenue:
         if not self._lost:
             logger().error("venue_out_of_sight", reason=str(error))
         self._lost = True
-        self._look_at = self._monotonic() + _LOST_S
+        # A look has its weight: not seeing must not use up what protecting will need.
+        self._look_at = self._monotonic() + self._lost_s
+        self._lost_s = min(2 * self._lost_s, _BLIND_S)
         yield from self._health()
 
     # -- why no entry may be made -------------------------------------------------------------
