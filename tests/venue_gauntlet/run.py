@@ -55,9 +55,10 @@ class Waits:
     quiet_within_s: float
 
 
-#: As the settings have them, and shortened, so that a run takes seconds.
-REAL = Waits(5.0, 5.0, 10.0, 5.0, 5.0, 30.0, 60.0)
-SHORT = Waits(1.0, 0.2, 0.5, 0.5, 0.5, 3.0, 20.0)
+#: As the settings have them, and shortened, so that a run takes seconds. A doubt must outlast the
+#: window by more than the venue's clock may jump, which is 0.9 s here.
+REAL = Waits(5.0, 5.0, 10.0, 3.0, 5.0, 30.0, 60.0)
+SHORT = Waits(1.0, 1.0, 0.5, 0.5, 0.5, 3.0, 20.0)
 
 
 @dataclass
