@@ -31,7 +31,7 @@ from shared.runner import NotYet
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
 #: How soon to try again to see an account that was lost from sight; then twice as long each time.
-_LOST_S = 0.25
+_LOST_S, _LOST_LONGEST_S = 0.25, 1.0
 #: About what a look at everything weighs.
 _ROUND_WEIGHT = 60
 
@@ -175,6 +175,12 @@ class BinanceVenue:
         up = self._stream.up
         try:
             self._client.measure_clock()
+        except (VenueError, NoAnswer) as error:
+            # Nothing but a cheap call was made: the venue's return should not be missed.
+            self._lost_s = _LOST_S
+            yield from self._out_of_sight(error)
+            return
+        try:
             self._account.refresh_rules()
         except (VenueError, NoAnswer) as error:
             yield from self._out_of_sight(error)
@@ -207,9 +213,10 @@ class BinanceVenue:
         if not self._lost:
             logger().error("venue_out_of_sight", reason=str(error))
         self._lost = True
-        # A look has its weight: not seeing must not use up what protecting will need.
         self._look_at = self._monotonic() + self._lost_s
-        self._lost_s = min(2 * self._lost_s, _BLIND_S)
+        self._lost_s = min(2 * self._lost_s, _LOST_LONGEST_S)
+        # A look has its weight: not seeing must not use up what protecting will need.
+        self._can_afford_a_round()
         yield from self._health()
 
     # -- why no entry may be made -------------------------------------------------------------
