@@ -31,7 +31,7 @@ from shared.runner import NotYet
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
 #: How soon to try again to see an account that was lost from sight; then twice as long each time.
-_LOST_S, _LOST_LONGEST_S = 0.25, 1.0
+_LOST_S, _LOST_LONGEST_S, _LOST_POOR_S = 0.25, 1.0, 1.5
 #: About what a look at everything weighs.
 _ROUND_WEIGHT = 60
 
@@ -215,8 +215,10 @@ class BinanceVenue:
         self._lost = True
         self._look_at = self._monotonic() + self._lost_s
         self._lost_s = min(2 * self._lost_s, _LOST_LONGEST_S)
-        # A look has its weight: not seeing must not use up what protecting will need.
-        self._can_afford_a_round()
+        # A look has its weight, and not seeing must not use up what protecting will need; but a
+        # position may be naked meanwhile, so it is only a little later.
+        if not self._can_afford_a_round():
+            self._look_at = self._monotonic() + _LOST_POOR_S
         yield from self._health()
 
     # -- why no entry may be made -------------------------------------------------------------
