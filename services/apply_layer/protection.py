@@ -35,7 +35,7 @@ _LATE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The venue as it stands. `starting` is True once, when the daemon has just begun."""
+    """The venue as it stands. `starting`: for the first time since a start or an outage."""
 
     snapshot: VenueSnapshot
     starting: bool = False
