@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from redis.connection import parse_url
 
-from shared.streams import DAEMONS
+from shared.streams import PROGRAMS
 
 CONFIG_VARIABLE = "QUANTUM_CONFIG"
 _PREFIX = "QUANTUM_"
@@ -56,14 +56,14 @@ class LogSettings(Section):
 class MetricsSettings(Section):
     """Each daemon serves /metrics on 127.0.0.1 at `base_port` plus its place in the ring.
 
-    market_feed has the first port. 0 serves nothing.
+    market_feed has the first port, the companions of the ring the last. 0 serves nothing.
     """
 
     base_port: int = Field(default=9460, ge=0, le=65_000)
 
     def port_of(self, daemon: str) -> int:
         """The port of one daemon, or 0."""
-        return self.base_port + DAEMONS.index(daemon) if self.base_port else 0
+        return self.base_port + PROGRAMS.index(daemon) if self.base_port else 0
 
 
 _SHARED: dict[str, type[Section]] = {
@@ -81,9 +81,9 @@ class Settings:
     def __init__(self, tables: Mapping[str, Any], origin: str) -> None:
         self._tables = tables
         self.origin = origin
-        unknown = sorted(tables.keys() - {*_SHARED, *DAEMONS})
+        unknown = sorted(tables.keys() - {*_SHARED, *PROGRAMS})
         if unknown:
-            known = ", ".join((*_SHARED, *DAEMONS))
+            known = ", ".join((*_SHARED, *PROGRAMS))
             raise SettingsError(f"{origin}: [{unknown[0]}] is no section; there are {known}")
 
     def section(self, name: str, model: type[T]) -> T:

@@ -19,6 +19,9 @@ MODE_KEY = f"{PREFIX}:mode"
 #: Whether the venue takes entries now, and which orders are unknown; written by apply_layer alone.
 VENUE_KEY = f"{PREFIX}:venue"
 
+#: What stands still or stands naked now, one field for each alarm; written by watcher alone.
+WATCH_KEY = f"{PREFIX}:watch"
+
 #: Messages read, decided and committed together; one commit of this size holds the server ~1 ms.
 BATCH = 100
 #: How long a read waits for something new before it looks at timers and signals again.
@@ -93,6 +96,9 @@ DAEMONS = (
     "apply_layer",
     "harvest_brain",
 )
+#: Those that only look on: the ring trades the same without them.
+COMPANIONS = ("watcher", "notifier", "dashboard")
+PROGRAMS = (*DAEMONS, *COMPANIONS)
 
 
 def inputs_of(daemon: str) -> tuple[Stream, ...]:
@@ -113,6 +119,11 @@ def position_key(symbol: str) -> str:
 def harvest_key(symbol: str) -> str:
     """The harvest record of a symbol; written by harvest_brain alone."""
     return f"{PREFIX}:harvest:{symbol}"
+
+
+def heartbeat_key(daemon: str) -> str:
+    """The sign that a daemon's loop goes round, with who and which version it is."""
+    return f"{PREFIX}:heartbeat:{daemon}"
 
 
 def state_key(daemon: str) -> str:

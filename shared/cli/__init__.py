@@ -21,7 +21,7 @@ from shared.cli.tail import tail
 from shared.cli.up import up
 from shared.cli.venue import venue
 from shared.cli.why import why
-from shared.streams import DAEMONS
+from shared.streams import PROGRAMS
 
 app = typer.Typer(
     name="quantum",
@@ -48,12 +48,12 @@ app.command("venue")(venue)
 
 @app.command()
 def run(
-    daemon: Annotated[str, typer.Argument(help=", ".join(DAEMONS))],
+    daemon: Annotated[str, typer.Argument(help=", ".join(PROGRAMS))],
     config: Annotated[Path | None, typer.Option(help="The settings file.")] = None,
 ) -> None:
     """Run one daemon in this process, as systemd does."""
-    if daemon not in DAEMONS:
-        raise typer.BadParameter(f"{daemon} is no daemon; there are {', '.join(DAEMONS)}")
+    if daemon not in PROGRAMS:
+        raise typer.BadParameter(f"{daemon} is no daemon; there are {', '.join(PROGRAMS)}")
     if config is not None:
         os.environ["QUANTUM_CONFIG"] = str(config)
     importlib.import_module(f"services.{daemon}.__main__").main()

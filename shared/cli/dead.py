@@ -23,11 +23,11 @@ from rich.table import Table
 from shared.bus.client import call
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
-from shared.cli.why_picture import Letter
-from shared.cli.why_read import letter_of, pairs, raw_replies, read_letters, server_time
-from shared.cli.why_words import clock, safe
 from shared.contracts import BadMessage, decode
 from shared.streams import BY_NAME, STREAMS, Stream
+from shared.why.picture import Letter
+from shared.why.read import letter_of, pairs, raw_replies, read_letters, server_time
+from shared.why.words import clock, safe
 
 dead = typer.Typer(no_args_is_help=True, help="Messages that were put aside, and why.")
 

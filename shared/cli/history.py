@@ -16,12 +16,12 @@ from rich.markup import escape
 
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
-from shared.cli.why_chains import fill_name
-from shared.cli.why_picture import Said, Terms
-from shared.cli.why_read import read_picture
-from shared.cli.why_words import plain, safe, span
 from shared.contracts import FillResult, RefusedResult
 from shared.formulas import risk_per_unit
+from shared.why.chains import fill_name
+from shared.why.picture import Said, Terms
+from shared.why.read import read_picture
+from shared.why.words import plain, safe, span
 
 
 @dataclass

@@ -20,12 +20,6 @@ from redis import Redis
 from shared.bus.client import call
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
-from shared.cli.why_chains import is_exit
-from shared.cli.why_lines import line_of
-from shared.cli.why_picture import Picture, Terms
-from shared.cli.why_read import read_picture, readable
-from shared.cli.why_story import Held, Story, story_of
-from shared.cli.why_words import plain
 from shared.contracts import (
     FullCloseIntent,
     HarvestIntent,
@@ -37,6 +31,12 @@ from shared.contracts import (
 from shared.decisions import Mode
 from shared.formulas import DEFAULT_LADDER, Rung, floor_to_step, target_qty
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MODE_KEY, TRADE_INTENT
+from shared.why.chains import is_exit
+from shared.why.lines import line_of
+from shared.why.picture import Picture, Terms
+from shared.why.read import read_picture, readable
+from shared.why.story import Held, Story, story_of
+from shared.why.words import plain
 
 SOURCE = "operator"
 

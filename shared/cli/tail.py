@@ -16,11 +16,11 @@ from redis import Redis
 from shared.bus.client import call
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
-from shared.cli.why_lines import line_of
-from shared.cli.why_picture import moment_of, place
-from shared.cli.why_read import Flat, pairs, raw_replies
 from shared.contracts import BadMessage, decode
 from shared.streams import BY_NAME, MARKET_TICK, STREAMS, Stream
+from shared.why.lines import line_of
+from shared.why.picture import moment_of, place
+from shared.why.read import Flat, pairs, raw_replies
 
 _PAGE = 500
 #: Entries of a stream that are searched for the last ones of a symbol.

@@ -1,6 +1,6 @@
 """`quantum why`: the whole story of a position, and the first place at which it stands still.
 
-Reads what `why_read` reads; writes nothing. With --json the same for machines.
+Reads what `shared.why.read` reads; writes nothing. With --json the same for machines.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import typer
 
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption, settings_of
-from shared.cli.why_chains import Chain
-from shared.cli.why_findings import findings_of, findings_of_one, findings_of_unread
-from shared.cli.why_picture import Terms
-from shared.cli.why_read import read_picture, symbol_of
-from shared.cli.why_show import as_json, show
-from shared.cli.why_story import Story, story_of
-from shared.cli.why_words import Finding
+from shared.cli.why_show import show
 from shared.settings import Settings
+from shared.why.chains import Chain
+from shared.why.document import as_json
+from shared.why.findings import findings_of, findings_of_one, findings_of_unread
+from shared.why.picture import Terms
+from shared.why.read import read_picture, symbol_of
+from shared.why.story import Story, story_of
+from shared.why.words import Finding
 
 
 def why(

@@ -1,13 +1,8 @@
-"""How `quantum why` shows what it found: sections for people, one document for machines.
-
-Pure but for printing; reads nothing.
-"""
+"""How `quantum why` shows people what it found; pure but for printing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from decimal import Decimal
 from typing import Any
 
 from rich import box
@@ -15,12 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from shared.cli.why_chains import Chain
-from shared.cli.why_lines import line_of
-from shared.cli.why_rungs import rungs_of
-from shared.cli.why_story import Held, Story, stops_of
-from shared.cli.why_words import Finding, clock, on_tick, plain, safe
 from shared.contracts import EntryIntent
+from shared.why.chains import Chain
+from shared.why.lines import line_of
+from shared.why.rungs import rungs_of
+from shared.why.story import Held, Story, stops_of
+from shared.why.words import Finding, clock, on_tick, plain, safe
 
 _COLOURS = {"ok": "green", "wait": "cyan", "warn": "yellow", "fail": "red"}
 _TARGETS = ("take_profit", "take_profit_2", "take_profit_3")
@@ -159,56 +154,3 @@ def _last_chains(story: Story) -> Iterator[str]:
         first, last = chain.said[0], chain.said[-1]
         end = line_of(last.message) if last is not first else "no answer yet"
         yield f"{clock(first.at, story.picture.now)}  {chain.kind} {chain.intent_id}: {end}"
-
-
-def as_json(story: Story, findings: list[Finding], chain: Chain | None) -> dict[str, Any]:
-    """The same for machines; figures as text, as in the streams."""
-    document: dict[str, Any] = {
-        "symbol": story.picture.symbol,
-        "ok": not any(finding.verdict == "fail" for finding in findings),
-        "reason": asdict(findings[0]) if findings else None,
-        "findings": [asdict(finding) for finding in findings],
-        "mode": story.picture.mode or "RUN",
-    }
-    if chain is not None:
-        return document | {"intent_id": chain.intent_id, "said": _said(chain)}
-    if story.held is None:
-        return document | {"position": None}
-    return document | {
-        "position": _texts(asdict(story.held)),
-        "entry": _said(story.entry) if story.entry else [],
-        "rungs": [_texts(asdict(rung)) for rung in rungs_of(story)],
-        "stops": [
-            {"at": said.at.isoformat(), "stop_loss": _as_text(stop), "cause": cause}
-            for said, stop, cause in stops_of(story)
-        ],
-        "kill": {"score": _as_text(story.kill_score), "parts": _texts(dict(story.kill))},
-        "orders": [_texts(asdict(order)) for order in story.picture.orders],
-        "evaluated_at": _as_text(story.evaluated_at),
-        "asked": [
-            {"intent_id": c.intent_id, "kind": c.kind, "open": c.open, "said": _said(c)}
-            for c in story.chains_of()
-            if c.kind != "ENTRY"
-        ],
-    }
-
-
-def _said(chain: Chain) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": said.id,
-            "at": said.at.isoformat(),
-            **said.message.model_dump(mode="json", exclude_none=True),
-        }
-        for said in chain.said
-    ]
-
-
-def _texts(table: dict[str, Any]) -> dict[str, Any]:
-    return {name: _as_text(value) for name, value in table.items()}
-
-
-def _as_text(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return plain(value)
-    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -11,10 +11,10 @@ from typer.testing import CliRunner, Result
 from shared.bus import Entry
 from shared.cli import app
 from shared.cli.dead import original_of, put_back
-from shared.cli.why_picture import Letter
-from shared.cli.why_read import read_letters
 from shared.dead_letters import dead_letter
 from shared.streams import TRADE_INTENT
+from shared.why.picture import Letter
+from shared.why.read import read_letters
 
 from .asking import Open, strike
 from .small_ring import SmallRing

@@ -14,10 +14,10 @@ from typer.testing import CliRunner, Result
 
 from shared.bus.client import call
 from shared.cli import app
-from shared.cli.why_picture import Terms
-from shared.cli.why_read import read_picture
 from shared.decisions import Mode
 from shared.streams import MODE_KEY, TRADE_INTENT
+from shared.why.picture import Terms
+from shared.why.read import read_picture
 
 from .asking import Open
 from .small_ring import SYMBOL, SmallRing, at_r

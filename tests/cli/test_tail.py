@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 from shared.cli import app
 from shared.cli.tail import last_of, newest, news
-from shared.cli.why_read import raw_replies
 from shared.streams import APPLY_PLAN, MARKET_TICK, TRADE_INTENT
+from shared.why.read import raw_replies
 
 from .asking import Open
 from .small_ring import RISK, SYMBOL, at_r

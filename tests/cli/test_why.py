@@ -9,11 +9,11 @@ from decimal import Decimal
 import pytest
 
 from shared.bus.client import call
-from shared.cli.why_findings import findings_of
-from shared.cli.why_picture import Terms
-from shared.cli.why_read import read_picture
-from shared.cli.why_story import story_of
 from shared.streams import MODE_KEY
+from shared.why.findings import findings_of
+from shared.why.picture import Terms
+from shared.why.read import read_picture
+from shared.why.story import story_of
 
 from .asking import SHOWN_AT_ONCE, Open, asked, reason, run, states
 from .small_ring import SYMBOL, at_r, seed

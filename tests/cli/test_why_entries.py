@@ -21,13 +21,13 @@ from services.apply_layer.exchange import (
 from services.apply_layer.journal import Leg, client_order_id
 from services.apply_layer.turn import Policy
 from shared.bus.client import call
-from shared.cli.why_findings import findings_of
-from shared.cli.why_picture import Terms
-from shared.cli.why_read import read_picture
-from shared.cli.why_story import story_of
 from shared.contracts import ExitPlan, FullCloseIntent, encode
 from shared.sides import PositionSide
 from shared.streams import harvest_key
+from shared.why.findings import findings_of
+from shared.why.picture import Terms
+from shared.why.read import read_picture
+from shared.why.story import story_of
 
 from .apart import ApplyApart, look
 from .asking import Open, asked, reason, run, states

@@ -10,13 +10,13 @@ from datetime import timedelta
 import pytest
 
 from shared.bus.client import call
-from shared.cli.why_findings import findings_of
-from shared.cli.why_picture import Terms
-from shared.cli.why_read import read_picture
-from shared.cli.why_story import story_of
-from shared.cli.why_words import Finding
 from shared.contracts import HISTORY_SOURCE
 from shared.streams import MARKET_TICK
+from shared.why.findings import findings_of
+from shared.why.picture import Terms
+from shared.why.read import read_picture
+from shared.why.story import story_of
+from shared.why.words import Finding
 
 from .asking import Open, asked, reason, strike
 from .small_ring import SYMBOL, SmallRing, at_r

@@ -17,7 +17,7 @@ from services.market_feed.settings import MarketFeedSettings
 from services.trading_bot.settings import TradingBotSettings
 from shared.cli.inspect import settings_of
 from shared.settings import Settings, SettingsError, load
-from shared.streams import DAEMONS
+from shared.streams import DAEMONS, PROGRAMS
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_section_that_there_is_not_is_named_with_those_that_there_are(file: Pa
         read(file, "[harvest_brian]\ncost_bps = 1\n")
     assert str(refused.value) == (
         f"{file}: [harvest_brian] is no section; there are redis, log, metrics, "
-        + ", ".join(DAEMONS)
+        + ", ".join(PROGRAMS)
     )
     with pytest.raises(SettingsError, match=r"environment: \[nonsense\] is no section"):
         load(None, {"QUANTUM_NONSENSE__LEVEL": "1"})

@@ -12,9 +12,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
-from shared.cli.why_chains import is_exit
-from shared.cli.why_picture import Picture
-from shared.cli.why_story import ZERO, Held, Story
 from shared.formulas import (
     Ladder,
     PlannedRung,
@@ -24,6 +21,9 @@ from shared.formulas import (
     price_at_r,
     unmerged_ladder,
 )
+from shared.why.chains import is_exit
+from shared.why.picture import Picture
+from shared.why.story import ZERO, Held, Story
 
 _RUNG = re.compile(r"(\w+)@(-?[0-9.]+)R=\w+", re.ASCII)
 #: Where no rules are known, a quantity is told as finely as any venue has it.

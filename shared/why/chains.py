@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.cli.why_picture import Picture, Said
 from shared.contracts import (
     AwaitingExitsPlan,
     FillResult,
@@ -16,6 +15,7 @@ from shared.contracts import (
     SkipPlan,
     StopMovedResult,
 )
+from shared.why.picture import Picture, Said
 
 #: What apply_layer says of an order that the venue took and then let go; the code is the venue's.
 _ENDED = "the order ended"

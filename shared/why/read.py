@@ -18,7 +18,6 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from shared.bus.client import call
-from shared.cli.why_picture import Letter, Order, Picture, Queue, Said, Terms, moment_of
 from shared.contracts import HISTORY_SOURCE, BadMessage, decode
 from shared.streams import (
     APPLY_PLAN,
@@ -33,6 +32,7 @@ from shared.streams import (
     position_key,
     state_key,
 )
+from shared.why.picture import Letter, Order, Picture, Queue, Said, Terms, moment_of
 
 _PAGE = 1000
 #: Dead letters of a stream that are looked at, the newest.

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from shared.cli.why_chains import Chain, fill_name, who_refused, why_refused
-from shared.cli.why_hops import ENTRY_HOPS, EXIT_HOPS, feed, halted, no_entries, standing
-from shared.cli.why_picture import Letter
-from shared.cli.why_rungs import RungView, rungs_of
-from shared.cli.why_story import Held, Story
-from shared.cli.why_words import Finding, Verdict, clock, on_tick, plain, span
 from shared.contracts import FillResult
+from shared.why.chains import Chain, fill_name, who_refused, why_refused
+from shared.why.hops import ENTRY_HOPS, EXIT_HOPS, feed, halted, no_entries, standing
+from shared.why.picture import Letter
+from shared.why.rungs import RungView, rungs_of
+from shared.why.story import Held, Story
+from shared.why.words import Finding, Verdict, clock, on_tick, plain, span
 
 _PARTIALS = ("PARTIAL_25", "PARTIAL_50", "PARTIAL_75")
 _CLOSE = "FULL_CLOSE_PROPOSED"

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.cli.why_chains import fill_name, who_refused, why_refused
-from shared.cli.why_words import plain, safe
 from shared.contracts import (
     AwaitingExitsPlan,
     EntryIntent,
@@ -25,6 +23,8 @@ from shared.contracts import (
     SkipPlan,
     StopMovedResult,
 )
+from shared.why.chains import fill_name, who_refused, why_refused
+from shared.why.words import plain, safe
 
 
 def line_of(message: Any) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 
-from shared.cli.why_picture import Picture, Queue, Said, moment_of
-from shared.cli.why_story import Story
-from shared.cli.why_words import Finding, clock, span
 from shared.decisions import Mode
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MARKET_TICK, MAX_DELIVERIES, TRADE_INTENT
+from shared.why.picture import Picture, Queue, Said, moment_of
+from shared.why.story import Story
+from shared.why.words import Finding, clock, span
 
 #: A daemon that has not asked for this long is away, in seconds.
 AWAY_S = 5.0

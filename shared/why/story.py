@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
-from shared.cli.why_chains import Chain, chains_of, is_exit
-from shared.cli.why_picture import Picture, Said
 from shared.contracts import PositionResult, RefusedResult, StopMovedResult
 from shared.formulas import r_multiple, risk_per_unit
 from shared.sides import PositionSide
+from shared.why.chains import Chain, chains_of, is_exit
+from shared.why.picture import Picture, Said
 
 ZERO = Decimal(0)
 
