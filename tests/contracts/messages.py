@@ -1,7 +1,7 @@
 """The golden messages and what can be done to one of them on its way to a reader.
 
-Each file of `golden/` is one message as an earlier version of the suite wrote it, as a list of
-[field, value]. Files are added; one that is there never changes, because streams keep it.
+Each file of `shared/contracts/golden/` is one message as an earlier version of the suite wrote it,
+as a list of [field, value]. Files are added; one that is there never changes, because streams keep it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.contracts import BadMessage, Message, decode
 from shared.contracts.wire import CODES, RawFields
 from shared.streams import BY_NAME, STREAMS, Stream
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parents[2] / "shared/contracts/golden"
 
 Fields = dict[str, str]
 #: Flat fields, or the same wrapped as JSON.

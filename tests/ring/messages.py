@@ -16,7 +16,7 @@ from .live import call, now_text
 
 Raw = Sequence[tuple[bytes, bytes]]
 
-GOLDEN = Path(__file__).parents[1] / "contracts" / "golden"
+GOLDEN = Path(__file__).parents[2] / "shared/contracts/golden"
 _number = count(1)
 
 
