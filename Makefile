@@ -68,8 +68,8 @@ compile = env -u UV_FIND_LINKS -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -
 lock: ## write the three requirements files anew from pyproject.toml (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	$(compile) --output-file requirements.txt pyproject.toml
-	$(compile) --extra live --constraints requirements.txt --output-file requirements-live.txt pyproject.toml
-	$(compile) --extra live --group dev --constraints requirements-live.txt --output-file requirements-dev.txt pyproject.toml
+	$(compile) --extra live --extra notices --constraints requirements.txt --output-file requirements-live.txt pyproject.toml
+	$(compile) --extra live --extra notices --group dev --constraints requirements-live.txt --output-file requirements-dev.txt pyproject.toml
 
 clean: ## remove .venv and what tools leave behind; data folders stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
