@@ -159,8 +159,7 @@ class Runner(Generic[S, P]):
         try:
             self.start()
             while not self.stop.is_set():
-                self._session.patiently(self.step)
-                self._session.housekeeping()
+                self.turn()
         except Stopped:
             logger().warning("stopped_without_server")
         except (Superseded, StateLost, SettingsError):
@@ -173,6 +172,16 @@ class Runner(Generic[S, P]):
                 self._service.outside.close()
             self._bus.close()
         logger().info("stopped")
+
+    def turn(self, *, block_ms: int = BLOCK_MS) -> int:
+        """One step, however long the server is away, and what has to be done between two.
+
+        Raises:
+            Stopped, Superseded, StateLost.
+        """
+        taken = self._session.patiently(lambda: self.step(block_ms=block_ms))
+        self._session.housekeeping()
+        return taken
 
     def step(self, *, block_ms: int = BLOCK_MS) -> int:
         """One turn: read a batch, decide it, commit it. Returns how many entries it had.

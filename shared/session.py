@@ -7,12 +7,17 @@ repeated until the bus knows whether it happened.
 from __future__ import annotations
 
 import math
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
 from typing import TypeVar
 
 from shared.bus import Bus, BusDown, Commit, NotReady
+from shared.contracts.values import format_timestamp
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.streams import STREAMS, Stream
@@ -39,6 +44,12 @@ class Session:
         self.stop = stop
         self._writes = [stream for stream in STREAMS if stream.writers[0] == daemon]
         self._tidy_at = 0.0
+        self._sign = {
+            "started_at": format_timestamp(datetime.now(UTC)),
+            "pid": str(os.getpid()),
+            "host": socket.gethostname(),
+            "version": metadata.version("quantum-trader"),
+        }
 
     def acquire(self) -> dict[str, bytes]:
         """Wait for the server, become the owner of the daemon's state and return its documents."""
@@ -77,18 +88,34 @@ class Session:
                     logger().info("server_back")
                 return answer
 
+    def wait(self, seconds: float = math.inf) -> None:
+        """Wait so long, or until told to stop, with housekeeping meanwhile."""
+        until = time.monotonic() + seconds
+        while not self.stop.wait(max(0.0, min(until - time.monotonic(), HOUSEKEEPING_S))):
+            self.housekeeping()
+            if time.monotonic() >= until:
+                return
+
     def housekeeping(self) -> None:
-        """Now and then: trim the streams that this daemon answers for, and measure its backlog."""
+        """Now and then: trim the streams of this daemon, measure its backlog, leave a sign of life.
+
+        Called between two turns of the loop and never from a thread of its own, so that the sign
+        stands for the loop: a daemon that hangs is silent, however well its threads are.
+        """
         now = time.monotonic()
         if now < self._tidy_at:
             return
         self._tidy_at = now + HOUSEKEEPING_S
         try:
             self._tidy()
+            self._beat()
         except (BusDown, NotReady) as error:
             # The next call that matters will wait for the server.
             self.metrics.bus_down.inc()
             logger().warning("housekeeping_put_off", reason=str(error))
+
+    def _beat(self) -> None:
+        self.bus.beat({"at": format_timestamp(datetime.now(UTC)), **self._sign})
 
     def _tidy(self) -> None:
         for stream in self._writes:

@@ -30,6 +30,8 @@ BLOCK_MS = 200
 MAX_DELIVERIES = 5
 #: Entries that a stream of dead letters keeps.
 DEAD_KEPT = 10_000
+#: How long a daemon that has gone is remembered, in seconds.
+HEARTBEAT_KEPT_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Feed:
                 offer = Offer(self._replay, at, ticks, anchor, readers)
                 after, outputs = decide(state, Received(offer, datetime.now(UTC)), self._policy)
                 if isinstance(outputs[0], Wait):
-                    self._stop.wait(outputs[0].seconds)
+                    self._session.wait(outputs[0].seconds)
                     continue
                 self._session.commit(
                     Commit(
@@ -126,7 +126,7 @@ def _replay(own: MarketFeedSettings, origin: str, session: Session, stop: thread
         logger().warning("bars_missing", detail=warning)
     Feed(session, own.policy(), files, stop).run()
     if not own.until_end:
-        stop.wait()
+        session.wait()
 
 
 def _live(own: MarketFeedSettings, origin: str, session: Session) -> None:

@@ -6,13 +6,13 @@ whoever drives the daemons decides whose turn it is, and which faults strike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from shared.bus.port import Backlog, BusDown, Commit, Entry, NotReady, StateLost, Superseded
 from shared.contracts.wire import RawFields
-from shared.streams import MODE_KEY, STREAMS, Stream, inputs_of, state_key
+from shared.streams import MODE_KEY, STREAMS, Stream, heartbeat_key, inputs_of, state_key
 
 
 @dataclass
@@ -217,6 +217,12 @@ class MemoryBus:
 
     def trim(self, stream: Stream) -> None:
         """Keep everything: a run in memory is as long as its memory."""
+
+    def beat(self, sign: Mapping[str, str]) -> None:
+        """Leave a sign of life; see `Bus.beat`."""
+        with self._server.answering():
+            fields = {name: value.encode() for name, value in sign.items()}
+            self._server.hashes[heartbeat_key(self._daemon)] = fields
 
     def close(self) -> None:
         """Nothing to let go of."""

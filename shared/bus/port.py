@@ -133,6 +133,14 @@ class Bus(Protocol):
         """
         ...
 
+    def beat(self, sign: Mapping[str, str]) -> None:
+        """Leave `sign` of the daemon where all can read it; it is gone a day after the last one.
+
+        Raises:
+            BusDown, NotReady.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...

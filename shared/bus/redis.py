@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from shared.bus.client import LIBRARY_VERSION, call, call_all, connect, plainly
 from shared.bus.port import Backlog, Commit, Entry, NotReady, StateLost, Superseded
-from shared.streams import DEAD_KEPT, MODE_KEY, STREAMS, Stream, inputs_of, state_key
+from shared.streams import (
+    DEAD_KEPT,
+    HEARTBEAT_KEPT_S,
+    MODE_KEY,
+    STREAMS,
+    Stream,
+    heartbeat_key,
+    inputs_of,
+    state_key,
+)
 
 #: Words that one operation of a commit may have; the library refuses many more.
 MOST_WORDS = 2000
@@ -175,6 +184,13 @@ class RedisBus:
         keys = (stream.key, stream.dead_key)
         with plainly():
             call(self._commands, "FCALL", "quantum_trim", 2, *keys, stream.kept, DEAD_KEPT)
+
+    def beat(self, sign: Mapping[str, str]) -> None:
+        """Leave a sign of life; see `Bus.beat`."""
+        key = heartbeat_key(self._daemon)
+        words = [word for item in sign.items() for word in item]
+        with plainly():
+            call_all(self._commands, ("HSET", key, *words), ("EXPIRE", key, HEARTBEAT_KEPT_S))
 
     def close(self) -> None:
         """Close both connections."""

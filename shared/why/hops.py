@@ -1,7 +1,7 @@
 """Where the ring stands still for a symbol: prices, the operator's switch, and each daemon's queue.
 
-Pure; reads and writes nothing. A daemon is told by what it leaves lying: it reads several times a
-second, so a queue in which something waits while nobody asks belongs to a daemon that is not there.
+Pure; reads and writes nothing. A daemon is told by its heartbeat and by what it leaves lying: its
+loop goes round several times a second, so one that has not shown itself for long is not there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shared.why.picture import Picture, Queue, Said, moment_of
 from shared.why.story import Story
 from shared.why.words import Finding, clock, span
 
-#: A daemon that has not asked for this long is away, in seconds.
+#: A daemon that has not shown itself for this long is away, in seconds.
 AWAY_S = 5.0
 #: What waits no longer than this is on its way, in seconds.
 LATE_S = 2.0
@@ -65,7 +65,7 @@ def feed(story: Story) -> Iterator[Finding]:
     others = picture.last_tick_at
     if tick is None:
         text = f"there is no price of {picture.symbol} on {MARKET_TICK.name}"
-        asks = "is market_feed running?" if others is None else "does market_feed list it?"
+        asks = _about_feed(picture) if others is None else "does market_feed list it?"
         yield Finding("feed_stale", "fail", f"{text}: {asks}")
         return
     age_s = picture.age_s(tick.message.produced_at)
@@ -77,7 +77,7 @@ def feed(story: Story) -> Iterator[Finding]:
         if others is not None and picture.age_s(others) <= STALE_S:
             text += "; other symbols have newer ones: is it still among market_feed.symbols?"
         else:
-            text += "; no other symbol has a newer one: is market_feed running?"
+            text += f"; no other symbol has a newer one: {_about_feed(picture)}"
         yield Finding("feed_stale", "fail", f"{text} Nothing is decided without prices")
         return
     seen = story.evaluated_at
@@ -89,6 +89,17 @@ def feed(story: Story) -> Iterator[Finding]:
             f"time, and harvest_brain has seen {seen:%d %b %Y %H:%M:%S}: it takes none that is "
             "older than its last",
         )
+
+
+def _about_feed(picture: Picture) -> str:
+    """Why no price of any symbol comes, as far as market_feed's heartbeat tells."""
+    seen_at = picture.heartbeats.get("market_feed")
+    if seen_at is None:
+        return "is market_feed running?"
+    seen = f"{clock(seen_at, picture.now)}, {span(picture.age_s(seen_at))} ago"
+    if picture.age_s(seen_at) > AWAY_S:
+        return f"market_feed was last seen {seen}: is it running?"
+    return f"market_feed runs (seen {seen}): has its replay ended, or does its venue send nothing?"
 
 
 def standing(
@@ -148,15 +159,15 @@ def _finding(story: Story, queue: Queue, state: State) -> Finding:
     begin = _what_waits(story, queue)
     seen_at = queue.seen_at
     seen = (
-        "has never read"
+        "was never seen"
         if seen_at is None
-        else f"last read {clock(seen_at, now)}, {span(story.picture.age_s(seen_at))} ago"
+        else f"was last seen {clock(seen_at, now)}, {span(story.picture.age_s(seen_at))} ago"
     )
     if state == "lags":
-        text = f"{begin}{lies} and goes on reading ({seen}): it is behind, not away"
+        unless = ", or it waits for its venue" if group == "apply_layer" else ""
+        text = f"{begin}{lies} and runs ({seen}): it is behind, not away{unless}"
         return Finding("group_lags", "fail", text)
-    also = ", or does it wait for its venue?" if group == "apply_layer" else "?"
-    return Finding("daemon_down", "fail", f"{begin}{lies} and {seen}: is the daemon running{also}")
+    return Finding("daemon_down", "fail", f"{begin}{lies} and {seen}: is the daemon running?")
 
 
 def _what_waits(story: Story, queue: Queue) -> str:

@@ -46,8 +46,8 @@ class Queue:
     `delivered` is the newest entry it was given, `pending` are those of them that it has not
     finished, `lag` counts what it was not given yet (None where the server cannot count).
     `oldest` is the first unfinished entry, `deliveries` how often it was given that one, and
-    `front` what is wrong with it, if it cannot be read. `seen_at` is when it last asked for
-    something; `beats` says that it would show even if there were nothing to be had.
+    `front` what is wrong with it, if it cannot be read. `seen_at` is when the daemon last showed
+    itself; `beats` says that it would show itself even if there were nothing to be had.
     """
 
     stream: str
@@ -119,9 +119,10 @@ class Terms:
 class Picture:
     """All of it. `tick` is the symbol's last price (none that was asked for afterwards).
 
-    `last_tick_at` is when the last price of any symbol came. `position`, `harvest` and `venue` are
-    the records, empty where there is none. `naked_since` is since when no stop stands.
-    `left_alone` is what the account holds without its being adopted.
+    `last_tick_at` is when the last price of any symbol came, `heartbeats` when each daemon's loop
+    was last seen to go round. `position`, `harvest` and `venue` are the records, empty where there
+    is none. `naked_since` is since when no stop stands. `left_alone` is what the account holds
+    without its being adopted.
     """
 
     symbol: str
@@ -135,6 +136,7 @@ class Picture:
     results: tuple[Said, ...] = ()
     letters: tuple[Letter, ...] = ()
     queues: Mapping[tuple[str, str], Queue] = field(default_factory=dict)
+    heartbeats: Mapping[str, datetime] = field(default_factory=dict)
     position: Mapping[str, str] = field(default_factory=dict)
     harvest: Mapping[str, str] = field(default_factory=dict)
     venue: Mapping[str, str] = field(default_factory=dict)

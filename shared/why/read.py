@@ -1,8 +1,8 @@
 """Reading for `quantum why`: from the server, one symbol's picture at one moment.
 
-Reads the streams and their groups, the dead letters, the records, the operator's switch and what
-apply_layer has in its journal. Only commands that write nothing, so that a user who may only read
-can ask. What cannot be read as a message is left out here: it is among the dead letters.
+Reads the streams and their groups, the dead letters, the records, the heartbeats, the operator's
+switch and what apply_layer has in its journal. Only commands that write nothing, so that a user who
+may only read can ask. What cannot be read as a message is left out: it is among the dead letters.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from shared.streams import (
     APPLY_RESULT,
     MARKET_TICK,
     MODE_KEY,
+    PROGRAMS,
     STREAMS,
     TRADE_INTENT,
     VENUE_KEY,
     Stream,
     harvest_key,
+    heartbeat_key,
     position_key,
     state_key,
 )
@@ -54,6 +56,7 @@ def read_picture(client: Redis, symbol: str, terms: Terms) -> Picture:
         for stream in (TRADE_INTENT, APPLY_PLAN, APPLY_RESULT)
     }
     journal = _hash(client, state_key("apply_layer"))
+    heartbeats = read_heartbeats(client)
     mode: Any = client.get(MODE_KEY)
     picture = Picture(
         symbol=symbol,
@@ -64,7 +67,8 @@ def read_picture(client: Redis, symbol: str, terms: Terms) -> Picture:
         plans=said[APPLY_PLAN.name],
         results=said[APPLY_RESULT.name],
         letters=tuple(letter for letter in read_letters(client) if _mentions(letter, symbol)),
-        queues={(q.stream, q.group): q for q in read_queues(client)},
+        queues={(q.stream, q.group): q for q in read_queues(client, heartbeats)},
+        heartbeats=heartbeats,
         position=_hash(client, position_key(symbol)),
         harvest=_hash(client, harvest_key(symbol)),
         venue=_hash(client, VENUE_KEY),
@@ -203,7 +207,14 @@ def _mentions(letter: Letter, symbol: str) -> bool:
     )
 
 
-def read_queues(client: Redis) -> Iterator[Queue]:
+def read_heartbeats(client: Redis) -> dict[str, datetime]:
+    """When the loop of each daemon was last seen to go round; one that was not has none."""
+    raw_replies(client)
+    signs = {daemon: _hash(client, heartbeat_key(daemon)) for daemon in PROGRAMS}
+    return {daemon: datetime.fromisoformat(sign["at"]) for daemon, sign in signs.items() if sign}
+
+
+def read_queues(client: Redis, heartbeats: Mapping[str, datetime]) -> Iterator[Queue]:
     """What every daemon has not finished of each of its streams."""
     raw_replies(client)
     for stream in STREAMS:
@@ -214,7 +225,8 @@ def read_queues(client: Redis) -> Iterator[Queue]:
                 groups[_text(row["name"])] = row
         for daemon in stream.readers:
             if daemon in groups:
-                yield _queue(client, stream, daemon, groups[daemon])
+                queue = _queue(client, stream, daemon, groups[daemon])
+                yield _seen(client, stream, queue, heartbeats.get(daemon))
             else:
                 yield Queue(stream.name, daemon, exists=False, lag=None)
 
@@ -236,7 +248,7 @@ def _queue(client: Redis, stream: Stream, daemon: str, group: Mapping[str, Any])
         oldest = _text(pending[0][0])
         queue = replace(queue, oldest=oldest, deliveries=pending[0][3])
         queue = replace(queue, front=_front(client, stream, oldest))
-    return _seen(client, stream, queue)
+    return queue
 
 
 def _front(client: Redis, stream: Stream, id_: str) -> str:
@@ -251,8 +263,13 @@ def _front(client: Redis, stream: Stream, id_: str) -> str:
     return ""
 
 
-def _seen(client: Redis, stream: Stream, queue: Queue) -> Queue:
-    """When the daemon last asked; servers before 7.2 note only when it was given something."""
+def _seen(client: Redis, stream: Stream, queue: Queue, heartbeat: datetime | None) -> Queue:
+    """When the daemon last showed itself: by its heartbeat, or by asking for entries.
+
+    Of a daemon that asks in vain, servers before 7.2 note nothing.
+    """
+    if heartbeat is not None:
+        queue = replace(queue, seen_at=heartbeat, beats=True)
     try:
         consumers = call(client, "XINFO CONSUMERS", stream.key, queue.group)
     except ResponseError:  # The group went away meanwhile.
@@ -261,7 +278,11 @@ def _seen(client: Redis, stream: Stream, queue: Queue) -> Queue:
     for row in map(_row, consumers):
         if _text(row["name"]) == queue.group:
             seen_at = datetime.fromtimestamp(now.timestamp() - row["idle"] / 1000, UTC)
-            return replace(queue, seen_at=seen_at, beats="inactive" in row)
+            return replace(
+                queue,
+                seen_at=seen_at if heartbeat is None else max(seen_at, heartbeat),
+                beats=queue.beats or "inactive" in row,
+            )
     return queue
 
 

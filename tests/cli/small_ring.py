@@ -89,7 +89,7 @@ class SmallRing:
 
     def turn(self, daemon: str) -> int:
         """One turn of a daemon; returns how many messages it took."""
-        return self.runners[daemon].step(block_ms=1)
+        return self.runners[daemon].turn(block_ms=1)
 
     def settle(self, *daemons: str) -> None:
         """Turn daemons (or all that were started) until none finds anything to do."""

@@ -66,8 +66,8 @@ def test_a_daemon_that_died_with_a_message_in_hand_is_down_and_not_slow(open_rin
 @pytest.mark.parametrize(
     ("down", "says"),
     [
-        ("harvest_brain", "harvest_brain has nothing waiting on market.tick and last read"),
-        ("apply_layer", "is the daemon running, or does it wait for its venue?"),
+        ("harvest_brain", "harvest_brain has nothing waiting on market.tick and was last seen"),
+        ("apply_layer", "apply_layer has nothing waiting on apply.plan and was last seen"),
     ],
 )
 def test_a_daemon_that_is_down_shows_even_before_anything_waits_for_it(
@@ -122,7 +122,7 @@ def test_a_group_that_lags_is_behind_and_not_away(open_ring: Open) -> None:
     code, verdict, text = reason()
     assert (code, verdict) == ("group_lags", "fail")
     assert "RIVERUSDT at" in text
-    assert "harvest_brain has 200 waiting on market.tick and goes on reading" in text
+    assert "harvest_brain has 200 waiting on market.tick and runs (was last seen" in text
     assert "it is behind, not away" in text
 
 

@@ -26,6 +26,7 @@ from shared.streams import (
     STREAMS,
     VENUE_KEY,
     harvest_key,
+    heartbeat_key,
     inputs_of,
     position_key,
     state_key,
@@ -46,6 +47,7 @@ OBEY_MODE = ("intent_bridge", "apply_layer")
 RING_KEYS = (
     *(key for stream in STREAMS for key in (stream.key, stream.dead_key)),
     *(state_key(daemon) for daemon in DAEMONS),
+    *(heartbeat_key(daemon) for daemon in DAEMONS),
     *(key for keys in RECORDS.values() for key in keys),
     MODE_KEY,
 )
@@ -88,6 +90,8 @@ def daemon_rights(daemon: str) -> Rights:
     _give(rights, "hset del type", records)
     if daemon in OBEY_MODE:
         _give(rights, "get", [MODE_KEY])
+    # The sign that it goes round.
+    _give(rights, "hset expire", [heartbeat_key(daemon)])
     # Trim, and the measure of every group's backlog.
     _give(rights, "xlen xtrim xpending xinfo|stream xinfo|groups", trimmed)
     _give(rights, "exists xinfo|stream xinfo|groups", streams)

@@ -12,7 +12,16 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 
 from shared.bus import Commit, NotReady, RedisBus, connect
 from shared.bus.client import library_code
-from shared.streams import DAEMONS, MODE_KEY, STREAMS, Stream, inputs_of, state_key
+from shared.streams import (
+    DAEMONS,
+    HEARTBEAT_KEPT_S,
+    MODE_KEY,
+    STREAMS,
+    Stream,
+    heartbeat_key,
+    inputs_of,
+    state_key,
+)
 from tests.deploy.redis_cells import (
     KEYS,
     OBEY_MODE,
@@ -181,6 +190,8 @@ def test_a_daemon_may_take_over_read_commit_measure_and_trim_all_that_is_its_own
         assert all(row.pending == 0 for row in bus.backlog() if row.group == daemon)
         bus.commit(Commit(documents={"a": None}, records=dict.fromkeys(records)))
         assert bus.mode() is None if daemon in OBEY_MODE else True
+        bus.beat({"at": "now"})
+        assert 0 < call(tester, "TTL", heartbeat_key(daemon)) <= HEARTBEAT_KEPT_S
         for stream in STREAMS:
             if stream.writers[0] == daemon:
                 bus.trim(stream)

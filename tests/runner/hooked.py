@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from shared.bus import Backlog, Bus, Commit, Entry
 from shared.streams import Stream
@@ -40,6 +40,9 @@ class HookedBus:
 
     def trim(self, stream: Stream) -> None:
         self.behind.trim(stream)
+
+    def beat(self, sign: Mapping[str, str]) -> None:
+        self.behind.beat(sign)
 
     def close(self) -> None:
         self.behind.close()
