@@ -261,6 +261,11 @@ def on_rejected(turn: Turn, fact: OrderRejected) -> None:
             reason=fact.reason,
         )  # fmt: skip
     position = turn.state.positions.get(fact.symbol)
+    if position and position.stop_order is None and sent.leg in (Leg.STOP, Leg.FLATTEN):
+        order = "stop" if sent.leg is Leg.STOP else "forced close"
+        words = f"{order} refused by the venue: {fact.code} {fact.reason}"
+        refusals = {**turn.state.stops_refused, fact.symbol: words}
+        turn.state = replace(turn.state, stops_refused=refusals)
     if position and sent.leg is Leg.STOP and fact.code in _PRICE_IS_PAST_THE_STOP:
         flatten(turn, position, "the price is already past the stop")
     elif fact.code in _BOOKS_DIFFER:

@@ -81,8 +81,9 @@ class State:
 
     `left_alone` holds the quantity of positions of somebody else that are not to be adopted,
     `trades` the last trade applied, `unexplained` a quantity of the venue's that no
-    trade explains yet, `forced` when the venue last forced a position closed. `barriers` says by
-    code why no entry may be made.
+    trade explains yet, `forced` when the venue last forced a position closed. `stops_refused` has
+    the venue's words for a position that stands naked because of them. `barriers` says by code why
+    no entry may be made.
     """
 
     positions: Mapping[str, Position] = field(default_factory=dict)
@@ -94,6 +95,7 @@ class State:
     trades: Mapping[str, LastTrade] = field(default_factory=dict)
     unexplained: Mapping[str, Unexplained] = field(default_factory=dict)
     forced: Mapping[str, datetime] = field(default_factory=dict)
+    stops_refused: Mapping[str, str] = field(default_factory=dict)
     barriers: Mapping[str, str] = field(default_factory=dict)
     proofs: Mapping[str, Proof] = field(default_factory=dict)
 
@@ -121,7 +123,10 @@ class Turn:
         others = {s: p for s, p in self.state.positions.items() if s != position.symbol}
         if position.qty:
             others[position.symbol] = position
-        self.state = replace(self.state, positions=others)
+        refusals = self.state.stops_refused
+        if position.symbol in refusals and (position.stop_order is not None or not position.qty):
+            refusals = {s: why for s, why in refusals.items() if s != position.symbol}
+        self.state = replace(self.state, positions=others, stops_refused=refusals)
         self.outputs.append(position_record(position))
 
     def send(self, sent: Sent) -> None:
@@ -293,7 +298,7 @@ class Turn:
 
 
 def venue_record(state: State) -> Record:
-    """`quantum:venue`: why no entry may be made, and the orders that may have been executed."""
+    """`quantum:venue`: why no entry may be made, what is in doubt, and which stop was refused."""
     unknown = {
         name: f"{sent.request.symbol} {sent.leg.name} since {sent.doubt.since.isoformat()}"
         for name, sent in sorted(state.orders.items())
@@ -302,6 +307,7 @@ def venue_record(state: State) -> Record:
     fields = {"entries": "barred" if state.barriers else "open"}
     fields |= {f"barrier.{code}": text for code, text in sorted(state.barriers.items())}
     fields |= {f"unknown.{name}": text for name, text in unknown.items()}
+    fields |= {f"stop_refused.{s}": text for s, text in sorted(state.stops_refused.items())}
     return Record(VENUE_KEY, fields)
 
 

@@ -15,7 +15,7 @@ from shared.why.hops import ENTRY_HOPS, EXIT_HOPS, feed, halted, no_entries, sta
 from shared.why.picture import Letter
 from shared.why.rungs import RungView, rungs_of
 from shared.why.story import Held, Story
-from shared.why.words import Finding, Verdict, clock, on_tick, plain, span
+from shared.why.words import Finding, Verdict, clock, on_tick, plain, safe, span
 
 _PARTIALS = ("PARTIAL_25", "PARTIAL_50", "PARTIAL_75")
 _CLOSE = "FULL_CLOSE_PROPOSED"
@@ -113,9 +113,11 @@ def _stop_missing(story: Story, held: Held) -> Iterator[Finding]:
     for order in sent:
         how = f"is unknown: {order.doubt}" if order.doubt else "has no answer yet"
         text += f"; the {order.leg} {order.client_order_id} {how}"
-    if not sent:
-        text += "; none is on its way: apply_layer places one every second, and says `rejected` "
-        text += "in its log where the venue refuses it"
+    refused = picture.venue.get(f"stop_refused.{picture.symbol}")
+    if refused is not None:
+        text += f"; {safe(refused)}"
+    elif not sent:
+        text += "; none is on its way, though apply_layer places one every second"
     young = picture.naked_since is not None and picture.age_s(picture.naked_since) < _NAKED_S
     yield Finding("stop_missing", "wait" if young else "fail", text)
 

@@ -153,6 +153,23 @@ def test_a_stop_of_which_the_venue_says_that_it_is_gone_is_placed_again_at_once(
     assert desk.stop_prices() == [D("12.0736")]
 
 
+def test_why_the_venue_refuses_a_stop_stands_in_its_record_until_one_stands() -> None:
+    desk = opened()
+    (stop,) = desk.stops()
+    desk.refuse = lambda order: -4045 if order.type is OrderType.STOP_MARKET else None
+    desk.behind_its_back(CancelOrder(stop.client_order_id, SYMBOL, desk.market))
+    desk.look(after_s=1)
+    told = desk.records["quantum:venue"]
+    assert told is not None
+    assert told[f"stop_refused.{SYMBOL}"] == (
+        "stop refused by the venue: -4045 refused by the test"
+    )
+    desk.refuse = lambda _order: None
+    desk.look(after_s=1)
+    assert desk.stop_prices() == [D("12.0736")]
+    assert desk.records["quantum:venue"] == {"entries": "open"}
+
+
 def test_of_two_stops_one_is_left() -> None:
     desk = opened()
     extra = PlaceOrder(

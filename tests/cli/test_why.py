@@ -111,7 +111,7 @@ def test_a_stop_that_is_missing_comes_before_all_else(open_ring: Open) -> None:
     told = asked(SYMBOL)
     assert [f["code"] for f in told["findings"]][:2] == ["stop_missing", "mode_halt"]
     assert "no live stop stands for this position since" in told["reason"]["text"]
-    assert "`rejected` in its log" in told["reason"]["text"]
+    assert "stop refused by the venue: -4004 " in told["reason"]["text"]
     assert told["reason"]["verdict"] == "wait"
     assert told["position"]["stop_loss"] is None
     picture = read_picture(ring.client, SYMBOL, Terms())
