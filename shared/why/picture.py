@@ -116,6 +116,16 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """The venue's rules for the symbol as apply_layer has them now, in the words of a result."""
+
+    lot_step: Decimal
+    tick_size: Decimal
+    min_qty: Decimal
+    reduce_only_min_notional: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """All of it. `tick` is the symbol's last price (none that was asked for afterwards).
 
@@ -143,6 +153,7 @@ class Picture:
     orders: tuple[Order, ...] = ()
     naked_since: datetime | None = None
     left_alone: Decimal | None = None
+    rules: Rules | None = None
 
     def age_s(self, at: datetime) -> float:
         """How long ago a moment was, in seconds."""

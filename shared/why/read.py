@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -34,7 +34,7 @@ from shared.streams import (
     position_key,
     state_key,
 )
-from shared.why.picture import Letter, Order, Picture, Queue, Said, Terms, moment_of
+from shared.why.picture import Letter, Order, Picture, Queue, Rules, Said, Terms, moment_of
 
 _PAGE = 1000
 #: Dead letters of a stream that are looked at, the newest.
@@ -73,8 +73,9 @@ def read_picture(client: Redis, symbol: str, terms: Terms) -> Picture:
         harvest=_hash(client, harvest_key(symbol)),
         venue=_hash(client, VENUE_KEY),
         orders=tuple(_orders(journal, symbol)),
-        naked_since=_naked_since(journal, symbol),
+        naked_since=naked_since(journal.get(f"positions/{symbol}")),
         left_alone=_left_alone(journal, symbol),
+        rules=rules_in(journal.get(f"rules/{symbol}")),
     )
     # Last, so that no record is of a later price than the one that is taken for the last.
     tick, last_tick_at = _prices(client, symbol)
@@ -309,9 +310,18 @@ def _orders(journal: Mapping[str, str], symbol: str) -> Iterator[Order]:
             )
 
 
-def _naked_since(journal: Mapping[str, str], symbol: str) -> datetime | None:
-    document = journal.get(f"positions/{symbol}")
+def naked_since(document: str | bytes | None) -> datetime | None:
+    """Since when a position has had no stop, by apply_layer's own document of it."""
     return None if document is None else _moment(json.loads(document)["unprotected_since"])
+
+
+def rules_in(document: str | bytes | None) -> Rules | None:
+    """The venue's rules for a symbol, by apply_layer's own document of them."""
+    if document is None:
+        return None
+    stated = json.loads(document)
+    names = [field.name for field in fields(Rules)]
+    return Rules(**{name: Decimal(stated[name]) for name in names})
 
 
 def _left_alone(journal: Mapping[str, str], symbol: str) -> Decimal | None:

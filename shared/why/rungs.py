@@ -112,7 +112,10 @@ def _planned(story: Story, held: Held) -> tuple[PlannedRung, ...]:
 
 
 def _rules(story: Story) -> Any:
-    """The result by which harvest_brain planned the ladder: the first, or one that added to it."""
+    """The result by which harvest_brain planned the ladder: the first, or one that added to it.
+
+    Where the streams do not reach back so far, the rules as they are now.
+    """
     planned, initial_qty = None, None
     for said in story.told:
         result = said.message
@@ -120,7 +123,7 @@ def _rules(story: Story) -> Any:
             planned, initial_qty = result, result.position_initial_qty
     if planned is None and story.picture.results:
         return story.picture.results[-1].message
-    return planned
+    return planned or story.picture.rules
 
 
 def _price(held: Held, rung: Rung, cost_bps: Decimal) -> Decimal:

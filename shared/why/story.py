@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from shared.contracts import PositionResult, RefusedResult, StopMovedResult
 from shared.formulas import r_multiple, risk_per_unit
@@ -77,9 +78,9 @@ class Story:
     @property
     def tick_size(self) -> Decimal | None:
         """The venue's price step, as last stated."""
-        if not self.picture.results:
-            return None
-        step: Decimal = self.picture.results[-1].message.tick_size
+        results, rules = self.picture.results, self.picture.rules
+        stated: Any = results[-1].message if results else rules
+        step: Decimal | None = stated and stated.tick_size
         return step
 
     @property
