@@ -9,6 +9,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.bus import Entry
+from shared.contracts import wire
+
+#: Every code of a dead letter: those of a message that breaks its contract or is of a far future;
+#: of one that was trimmed away unread, or that ended its reader time and again; and those of
+#: deciders, for an id that came with other content and for a symbol that the venue does not list.
+CODES = wire.CODES | {
+    *("ahead_of_time", "trimmed", "poison"),
+    *("id_conflict", "symbol_not_listed"),
+}
 
 #: With more fields than this the message is kept in one field, `original`, as netstrings
 #: (`4:name,5:value,` and so on): a server takes only so many words in one call.

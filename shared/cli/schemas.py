@@ -1,8 +1,9 @@
-"""`schemas`: the contracts of the four streams as JSON Schema, for producers in any language.
+"""`schemas`: the contracts of the four streams as JSON Schema and AsyncAPI, for any language.
 
-Reads the models of shared.contracts, writes one file for each stream; reads nothing else. A schema
-describes the flat wire form, in which every value is a string. What it cannot say is checked on
-reading all the same: that a stop is on the losing side of the entry and a target on the winning.
+Reads the models of shared.contracts, writes one file for each stream and the AsyncAPI document of
+all of them. A schema describes the flat wire form, in which every value is a string. What it cannot
+say is checked on reading all the same: that a stop is on the losing side of the entry and a target
+on the winning.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from shared.cli.asyncapi import asyncapi_document
 from shared.contracts.wire import MAX_BYTES, text_of
 from shared.streams import STREAMS, Stream
 
 FOLDER = Path(__file__).parents[1] / "contracts" / "schemas"
+DOCUMENT = Path(__file__).parents[2] / "docs/asyncapi.json"
 VERSION = "1"
 
 _PURPOSE = {
@@ -77,46 +80,46 @@ def schema_of(stream: Stream) -> dict[str, Any]:
     return head | {name: part for name, part in generated.items() if name not in head}
 
 
-def write_schemas(folder: Path) -> list[Path]:
-    """Write the schema of each stream to `folder/<stream>.schema.json`; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for stream in STREAMS:
-        path = folder / _file_name(stream)
-        path.write_text(_text(stream), encoding="utf-8", newline="\n")
-        written.append(path)
-    return written
+def published(folder: Path, document: Path) -> dict[Path, str]:
+    """Every file that tells others of the contracts, with its text: one a stream, and one of all.
+
+    The schemas are `folder/<stream>.schema.json`, `document` is the AsyncAPI document.
+    """
+    schemas = {stream: schema_of(stream) for stream in STREAMS}
+    files = {folder / f"{stream.name}.schema.json": schemas[stream] for stream in STREAMS}
+    files[document] = asyncapi_document(schemas)
+    return {
+        path: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        for path, content in files.items()
+    }
 
 
-def drifted(folder: Path) -> list[str]:
+def drifted(folder: Path, document: Path) -> list[str]:
     """The files that are not what the contracts say: changed, missing, or of no stream at all."""
-    expected = {_file_name(stream): _text(stream) for stream in STREAMS}
-    found = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.schema.json")}
-    return sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+    expected = published(folder, document)
+    there = [path for path in (*folder.glob("*.schema.json"), document) if path.exists()]
+    found = {path: path.read_text(encoding="utf-8") for path in there}
+    paths = expected.keys() | found.keys()
+    return sorted(path.name for path in paths if expected.get(path) != found.get(path))
 
 
 def schemas(
     *,
     folder: Annotated[Path, typer.Option(help="Where the schemas are.")] = FOLDER,
+    document: Annotated[Path, typer.Option(help="The AsyncAPI document.")] = DOCUMENT,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; name what has drifted and exit 1.")
     ] = False,
 ) -> None:
-    """Write the JSON Schema of each stream's messages."""
+    """Write the JSON Schema of each stream's messages, and the AsyncAPI document of all."""
     if not check:
-        for path in write_schemas(folder):
+        for path, text in published(folder, document).items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
             typer.echo(path.name)
         return
-    names = drifted(folder)
+    names = drifted(folder, document)
     for name in names:
         typer.echo(f"{name} has drifted from the contracts: run `quantum schemas`", err=True)
     if names:
         raise typer.Exit(1)
-
-
-def _file_name(stream: Stream) -> str:
-    return f"{stream.name}.schema.json"
-
-
-def _text(stream: Stream) -> str:
-    return json.dumps(schema_of(stream), indent=2, ensure_ascii=False) + "\n"

@@ -1,7 +1,8 @@
 """The golden messages and what can be done to one of them on its way to a reader.
 
 Each file of `shared/contracts/golden/` is one message as an earlier version of the suite wrote it,
-as a list of [field, value]. Files are added; one that is there never changes, because streams keep it.
+as a list of [field, value]. Files are added; one that is there never changes, because streams keep
+it.
 """
 
 from __future__ import annotations

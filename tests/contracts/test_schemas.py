@@ -11,9 +11,9 @@ import pytest
 import typer
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from shared.cli.schemas import FOLDER, drifted, schemas, write_schemas
+from shared.cli.schemas import DOCUMENT, FOLDER, drifted, schemas
 from shared.contracts import BadMessage, decode
 from shared.streams import STREAMS, Stream
 
@@ -50,20 +50,28 @@ def code_of(golden: Golden, fields: Fields) -> str | None:
     return None
 
 
+def in_folder(folder: Path, *words: str) -> Result:
+    places = ("--folder", str(folder), "--document", str(folder / "asyncapi.json"))
+    return CliRunner().invoke(app, [*places, *words])
+
+
 def test_the_committed_schemas_are_those_of_the_contracts() -> None:
-    assert drifted(FOLDER) == []
+    assert drifted(FOLDER, DOCUMENT) == []
     assert CliRunner().invoke(app, ["--check"]).exit_code == 0
 
 
 def test_a_schema_that_drifted_is_named_and_fails_the_check(tmp_path: Path) -> None:
-    tick, intent, plan, _result = write_schemas(tmp_path)
+    in_folder(tmp_path)
+    tick, intent, plan, _result = (tmp_path / f"{s.name}.schema.json" for s in STREAMS)
     tick.write_text(tick.read_text(encoding="utf-8") + " ", encoding="utf-8")
     intent.unlink()
     (tmp_path / "of.nothing.schema.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "asyncapi.json").write_text("{}", encoding="utf-8")
     before = plan.read_bytes()
-    checked = CliRunner().invoke(app, ["--folder", str(tmp_path), "--check"])
+    checked = in_folder(tmp_path, "--check")
     assert checked.exit_code == 1
     assert re.findall(r"^\S+", checked.stderr, flags=re.MULTILINE) == [
+        "asyncapi.json",
         "market.tick.schema.json",
         "of.nothing.schema.json",
         "trade.intent.schema.json",
@@ -72,11 +80,12 @@ def test_a_schema_that_drifted_is_named_and_fails_the_check(tmp_path: Path) -> N
     assert not intent.exists()
 
 
-def test_the_command_writes_the_four_files(tmp_path: Path) -> None:
-    told = CliRunner().invoke(app, ["--folder", str(tmp_path / "new")])
+def test_the_command_writes_the_four_files_and_the_document_of_all(tmp_path: Path) -> None:
+    told = in_folder(tmp_path / "new")
     assert told.exit_code == 0
-    assert told.stdout.split() == [f"{stream.name}.schema.json" for stream in STREAMS]
-    assert drifted(tmp_path / "new") == []
+    names = [*(f"{stream.name}.schema.json" for stream in STREAMS), "asyncapi.json"]
+    assert told.stdout.split() == names
+    assert in_folder(tmp_path / "new", "--check").exit_code == 0
 
 
 @each_of_the_four
