@@ -14,8 +14,9 @@ from shared.cli.calc import calc
 from shared.cli.dead import dead
 from shared.cli.demo import demo
 from shared.cli.history import history
-from shared.cli.inspect import check, init, positions
+from shared.cli.inspect import check, init
 from shared.cli.operate import close, mode
+from shared.cli.positions import positions
 from shared.cli.schemas import schemas
 from shared.cli.tail import tail
 from shared.cli.up import up

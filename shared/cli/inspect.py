@@ -1,4 +1,4 @@
-"""`quantum positions`, `quantum check` and `quantum init`: what stands, and whether it can run."""
+"""`quantum check` and `quantum init`: whether the ring can run here, and the Function library."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shared.bus.client import library_code, without_password
 from shared.daemon import EXIT_SETTINGS
 from shared.decisions import Mode
 from shared.settings import Settings, SettingsError, load
-from shared.streams import DAEMONS, MODE_KEY, PREFIX, harvest_key
+from shared.streams import DAEMONS, MODE_KEY
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -53,42 +53,6 @@ def init(*, config: ConfigOption = None) -> None:
         typer.echo(f"only an administrator of the server may do this: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo("The Function library `quantum` is loaded.")
-
-
-def positions(*, config: ConfigOption = None, json_: JsonOption = False) -> None:
-    """Show every open position: R, stop, what is harvested, and the rungs."""
-    client = _server(config)
-    rows = sorted(_positions(client), key=lambda row: row["symbol"])
-    if json_:
-        typer.echo(json.dumps(rows))
-        return
-    if not rows:
-        typer.echo("No position is open.")
-        return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("symbol", "side", "left", "of", "entry", "stop", "mark", "R", "kill", "rungs"):
-        table.add_column(heading, justify="left" if heading in ("symbol", "rungs") else "right")
-    for row in rows:
-        table.add_row(
-            row["symbol"], row["side"], row["qty"], row["initial_qty"], row["entry_price"],
-            row.get("stop_loss", "[red]none[/red]"), row["current_price"], row["r_net"],
-            row.get("kill_score", ""), row.get("rungs", "").replace(" ", "\n"),
-        )  # fmt: skip
-    Console().print(table)
-
-
-def _positions(client: Redis) -> Iterator[dict[str, str]]:
-    for key in client.scan_iter(match=f"{PREFIX}:position:*", count=1000):
-        record = _hash(client, key)
-        harvest = _hash(client, harvest_key(record["symbol"]))
-        extra = ("kill_score", "rungs", "r_max", "awaiting")
-        yield record | {name: harvest[name] for name in extra if name in harvest}
-
-
-def _hash(client: Redis, key: Any) -> dict[str, str]:
-    flat: Any = client.execute_command("HGETALL", key)  # type: ignore[no-untyped-call]
-    pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
-    return {str(name, "utf-8"): str(value, "utf-8") for name, value in pairs}
 
 
 @dataclass(frozen=True)

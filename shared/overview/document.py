@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from shared.contracts.values import format_timestamp
 from shared.why.words import plain
 
 
@@ -22,5 +23,5 @@ def as_json(value: Any) -> Any:
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, datetime):
-        return f"{value:%FT%T}.{value.microsecond // 1000:03}Z"
+        return format_timestamp(value)
     return round(value, 3) if isinstance(value, float) else value

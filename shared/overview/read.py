@@ -100,7 +100,8 @@ def _first(client: Redis, events: int) -> Reply:
     for name in PROGRAMS:
         commands["sign", name] = ("HGETALL", heartbeat_key(name))
     for stream in STREAMS:
-        count = _PRICES if stream == MARKET_TICK else events
+        # One in any case: when the last came is asked of every stream.
+        count = _PRICES if stream == MARKET_TICK else max(events, 1)
         commands["exists", stream] = ("EXISTS", stream.key)
         commands["length", stream] = ("XLEN", stream.key)
         commands["dead", stream] = ("XLEN", stream.dead_key)

@@ -1,11 +1,10 @@
-"""`quantum check`, `positions` and `init` against a real server."""
+"""`quantum check` and `init` against a real server."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -14,26 +13,7 @@ from typer.testing import CliRunner, Result
 from shared.bus import load_library
 from shared.cli import app
 from shared.daemon import EXIT_SETTINGS
-from shared.streams import MODE_KEY, harvest_key, position_key
-
-POSITION = {
-    "symbol": "RIVERUSDT",
-    "side": "LONG",
-    "qty": "0.46",
-    "initial_qty": "1.83",
-    "entry_price": "12.32",
-    "stop_loss": "12.3446",
-    "current_price": "21.68",
-    "r_net": "37.9370",
-}
-HARVEST = {
-    "position_id": "RIVERUSDT-1",
-    "kill_score": "0.1200",
-    "rungs": "PARTIAL_25=taken PARTIAL_50=taken PARTIAL_75=taken",
-    "r_max": "37.9370",
-    "awaiting": "",
-    "risk_per_unit": "0.2464",
-}
+from shared.streams import MODE_KEY
 
 
 @pytest.fixture
@@ -49,10 +29,6 @@ def client(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
         for name, value in before.items():
             opened.config_set(name, value)
         load_library(opened)
-
-
-def put(client: Redis, key: str, fields: dict[str, str]) -> None:
-    client.hset(key, items=[word for pair in fields.items() for word in pair])
 
 
 def run(*words: str) -> Result:
@@ -160,11 +136,10 @@ def test_a_server_that_is_away_is_a_clear_line_and_an_exit_status(
     assert status == 1
     assert found["server"][0] == "fail"
     assert "no server can be reached" in found["server"][1]
-    for command in ("positions", "init"):
-        ended = run(command)
-        assert (ended.exit_code, ended.stdout) == (1, "")
-        assert ended.stderr.startswith(f"no server at {url}: ")
-        assert len(ended.stderr.splitlines()) == 1
+    ended = run("init")
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"no server at {url}: ")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1", "redis://127.0.0.1:port"])
@@ -216,29 +191,6 @@ def test_check_has_a_table_for_people(client: Redis) -> None:
     verdict_of = {row[0]: row[1] for row in rows if len(row) == 3}
     assert verdict_of["library"] == "fail"
     assert verdict_of["settings"] == "ok"
-
-
-def test_positions_shows_what_is_open_with_its_harvest(client: Redis) -> None:
-    other = POSITION | {"symbol": "BTCUSDT", "side": "SHORT"}
-    del other["stop_loss"]
-    put(client, position_key("RIVERUSDT"), POSITION)
-    put(client, harvest_key("RIVERUSDT"), HARVEST)
-    put(client, position_key("BTCUSDT"), other)
-    ended = run("positions", "--json")
-    assert ended.exit_code == 0
-    rows: list[dict[str, Any]] = json.loads(ended.stdout)
-    shown = {name: HARVEST[name] for name in ("kill_score", "rungs", "r_max", "awaiting")}
-    assert rows == [other, POSITION | shown]
-    table = run("positions")
-    assert table.exit_code == 0
-    for text in ("RIVERUSDT", "0.46", "37.9370", "PARTIAL_75=taken", "BTCUSDT", "none"):
-        assert text in table.stdout
-
-
-def test_positions_says_so_when_there_is_none(client: Redis) -> None:
-    assert run("positions").stdout == "No position is open.\n"
-    ended = run("positions", "--json")
-    assert (ended.exit_code, ended.stdout) == (0, "[]\n")
 
 
 LIVE = """

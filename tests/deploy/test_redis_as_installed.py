@@ -28,7 +28,7 @@ from shared.streams import (
 )
 from tests.deploy.redis_users import (
     DEPLOYED,
-    PEOPLE,
+    USERS,
     TESTER,
     Guarded,
     a_guarded_ring,
@@ -138,12 +138,16 @@ def test_the_operator_sees_positions_and_checks_what_an_operator_may(
     guarded: Guarded, tester: Redis
 ) -> None:
     record = {
-        "symbol": "BTCUSDT", "side": "LONG", "qty": "1", "initial_qty": "1", "entry_price": "10",
-        "current_price": "11", "r_net": "1",
+        "position_id": "BTCUSDT-1", "symbol": "BTCUSDT", "side": "LONG", "qty": "1",
+        "initial_qty": "1", "harvested_qty": "0", "entry_price": "10", "initial_stop": "9",
+        "stop_loss": "9", "leverage": "1", "current_price": "12.01", "realized_pnl": "0",
+        "fees": "0", "funding": "0",
+        "opened_at": "2026-07-01T00:00:00.000+00:00", "updated_at": "2026-07-01T00:00:00.000+00:00",
     }  # fmt: skip
     call(tester, "HSET", position_key("BTCUSDT"), *(w for pair in record.items() for w in pair))
     seen = guarded.quantum("operator", "positions", "--json")
-    assert (seen.returncode, json.loads(seen.stdout)) == (0, [record])
+    rows = [(row["symbol"], row["r_net"]) for row in json.loads(seen.stdout)]
+    assert (seen.returncode, rows) == (0, [("BTCUSDT", "2")])
     # Only what needs CONFIG and FUNCTION is left to the administrator.
     assert verdicts(guarded, "operator") == {
         "server": "ok", "mode": "ok", "durability": "warn", "memory": "warn", "library": "warn",
@@ -251,7 +255,7 @@ def test_passwords_are_kept_until_a_new_one_is_asked_for(tmp_path: Path) -> None
     folder = tmp_path / "users"
     assert "exitbrain.env" in set_passwords(folder)
     before = {path.name: path.read_text() for path in folder.iterdir()}
-    assert set(before) == {"users.acl", *(f"{user}.env" for user in (*DAEMONS, *PEOPLE))}
+    assert set(before) == {"users.acl", *(f"{user}.env" for user in USERS)}
     passwords = [environment_of(folder, user)["REDIS_URL"].split(":")[2] for user in DAEMONS]
     assert len(set(passwords)) == len(DAEMONS)
     assert "nothing changed" in set_passwords(folder)
@@ -263,12 +267,12 @@ def test_passwords_are_kept_until_a_new_one_is_asked_for(tmp_path: Path) -> None
 
 def test_nobody_but_root_reads_a_password_and_the_server_reads_hashes_alone(tmp_path: Path) -> None:
     set_passwords(tmp_path)
-    for user in (*DAEMONS, *PEOPLE):
+    for user in USERS:
         env_file = tmp_path / f"{user}.env"
         assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
     acl = tmp_path / "users.acl"
     assert stat.S_IMODE(acl.stat().st_mode) == 0o640
-    for user in (*DAEMONS, *PEOPLE):
+    for user in USERS:
         password = re.findall(r":([0-9a-f]{64})@", environment_of(tmp_path, user)["REDIS_URL"])
         assert password
         assert password[0] not in acl.read_text(encoding="utf-8")
@@ -294,7 +298,7 @@ def test_no_password_and_no_way_around_one_stands_in_the_repository() -> None:
     # Off and without a password, it is the server's own user: see the test of a killed server.
     rights.remove("user default off ~* &* +@all")
     assert re.findall(r"nopass|[>#]\S+|allkeys|allcommands|\+@\w+|~\*", "\n".join(rights)) == []
-    assert sum(line.startswith("user ") for line in rights) == len(DAEMONS) + len(PEOPLE)
+    assert sum(line.startswith("user ") for line in rights) == len(USERS)
 
 
 def test_what_the_documents_let_people_type_they_may_type(tester: Redis) -> None:

@@ -1,0 +1,1 @@
+"""What stands now: the values of an overview, and reading them from a server."""
