@@ -1,0 +1,1 @@
+"""dashboard: the ring in a browser, for a person who looks."""

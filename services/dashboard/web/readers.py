@@ -1,0 +1,130 @@
+"""What is read from Redis, in two threads: once for all browsers, and never in the server's loop.
+
+Reads what `shared.overview` and `shared.why` read, and the prices as they come. Writes the
+program's heartbeat and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from services.dashboard.chart import symbol_page
+from services.dashboard.prices import Prices
+from services.dashboard.view import page_of
+from services.dashboard.web.board import Board
+from shared.bus import connect
+from shared.bus.client import call
+from shared.log import logger
+from shared.overview.read import read_overview
+from shared.streams import MARKET_TICK
+from shared.why.findings import findings_of
+from shared.why.picture import Terms
+from shared.why.read import raw_replies, read_picture, readable
+from shared.why.story import story_of
+
+_PAGE = 1000
+#: Pages of prices that one look takes; a replay at full speed is caught up with over several.
+_PAGES = 25
+#: The story of a symbol is read at most for this share of the time, so that looking stays cheap.
+_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where to read, by which terms, and whom to tell of a reading that failed."""
+
+    url: str
+    terms_of: Callable[[str], Terms]
+    failed: Callable[[], None]
+
+
+class Readers:
+    """Reads for the board until told to stop; `overview` and `stories` each fill a thread."""
+
+    def __init__(self, source: Source, board: Board, stop: threading.Event) -> None:
+        self.prices = Prices()
+        self._source = source
+        self._board = board
+        self._stop = stop
+        self._read_to = "0-0"
+        self._away = False
+
+    def overview(self, every_s: float) -> None:
+        """Read the ring again and again, and say so when it cannot be read."""
+        with closing(connect(self._source.url)) as client:
+            while not self._stop.is_set():
+                started = time.monotonic()
+                try:
+                    self._read_overview(client)
+                except RedisError as error:
+                    self._source.failed()
+                    self._board.put("down", "down", _json({"reason": str(error)}))
+                    self._tell(away=True, reason=str(error))
+                else:
+                    self._tell(away=False)
+                self._stop.wait(max(every_s - (time.monotonic() - started), every_s / 10))
+
+    def _read_overview(self, client: Redis) -> None:
+        self._follow_prices(client)
+        page = page_of(read_overview(client, self._source.terms_of), self.prices)
+        self._board.put("overview", "overview", _json(page))
+
+    def _tell(self, *, away: bool, **story: str) -> None:
+        """Log when the server goes away and when it is back."""
+        if away != self._away:
+            self._away = away
+            logger().warning("server_unavailable" if away else "server_back", **story)
+
+    def _follow_prices(self, client: Redis) -> None:
+        """Take over the prices that have come since the last look."""
+        raw_replies(client)
+        for _ in range(_PAGES):
+            after = f"({self._read_to}"
+            page = call(client, "XRANGE", MARKET_TICK.key, after, "+", "COUNT", _PAGE)
+            for id_, flat in page:
+                self._read_to = id_.decode()
+                tick = readable(MARKET_TICK, flat)
+                if tick is not None:
+                    self.prices.add(tick.symbol, tick.timestamp.timestamp(), float(tick.mark_price))
+            if len(page) < _PAGE:
+                return
+
+    def stories(self, every_s: float) -> None:
+        """Read the stories of the symbols that somebody looks at, each not too often."""
+        read_at: dict[str, float] = {}
+        with closing(connect(self._source.url)) as client:
+            while not self._stop.is_set():
+                self._board.wanted.wait(every_s / 4)
+                self._board.wanted.clear()
+                looked_at = self._board.symbols()
+                read_at = {name: at for name, at in read_at.items() if name in looked_at}
+                for symbol in looked_at:
+                    if self._stop.is_set() or time.monotonic() < read_at.get(symbol, 0.0):
+                        continue
+                    took_s = self._read_story(client, symbol)
+                    read_at[symbol] = time.monotonic() + max(every_s, took_s / _SHARE)
+
+    def _read_story(self, client: Redis, symbol: str) -> float:
+        """Put the page of one symbol up; returns how long that took."""
+        started = time.monotonic()
+        try:
+            story = story_of(read_picture(client, symbol, self._source.terms_of(symbol)))
+            page = symbol_page(story, findings_of(story), self.prices.of(symbol))
+        except RedisError:
+            return 0.0  # The other thread says so; this one asks again in its time.
+        except (KeyError, ValueError, ArithmeticError) as error:
+            page = {"symbol": symbol, "unreadable": f"a record makes no sense: {error!r}"}
+        self._board.put(symbol, "symbol", _json(page))
+        return time.monotonic() - started
+
+
+def _json(page: object) -> str:
+    return json.dumps(page, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,48 @@
+"""The server's loop, with the two threads that read for it; all three end together."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from aiohttp import web
+
+from services.dashboard.settings import DashboardSettings
+from services.dashboard.web.app import application
+from services.dashboard.web.board import Board
+from services.dashboard.web.readers import Readers, Source
+from shared.log import logger
+
+#: How long answers may take to finish when told to stop, in seconds.
+_FINISH_S = 2.0
+
+
+async def serve(
+    door: socket.socket, settings: DashboardSettings, source: Source, stop: threading.Event
+) -> None:
+    """Serve on `door` until `stop` is set. A thread that ends by a bug ends all with its error."""
+    loop = asyncio.get_running_loop()
+    board = Board(loop)
+    readers = Readers(source, board, stop)
+    app = application(board, settings.host_names)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FINISH_S)
+    await runner.setup()
+    await web.SockSite(runner, door).start()
+    host, port = door.getsockname()[:2]
+    logger().info("serving", address=f"http://{host}:{port}/")
+    with ThreadPoolExecutor(3, "dashboard") as threads:
+        work: list[asyncio.Future[Any]] = [
+            loop.run_in_executor(threads, readers.overview, settings.refresh_s),
+            loop.run_in_executor(threads, readers.stories, settings.why_every_s),
+            loop.run_in_executor(threads, stop.wait),
+        ]
+        try:
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.set()
+            board.close()
+            await runner.cleanup()
+        await asyncio.gather(*work)
