@@ -20,7 +20,7 @@ from shared.bus import Bus, BusDown, Commit, NotReady
 from shared.contracts.values import format_timestamp
 from shared.log import logger
 from shared.metrics import RunnerMetrics
-from shared.streams import STREAMS, Stream
+from shared.streams import STREAMS, Stream, inputs_of
 
 BACKOFF_S = (0.1, 5.0)
 HOUSEKEEPING_S = 2.0
@@ -120,7 +120,7 @@ class Session:
     def _tidy(self) -> None:
         for stream in self._writes:
             self.bus.trim(stream)
-        for row in self.bus.backlog():
+        for row in self.bus.backlog() if inputs_of(self.daemon) else ():
             if row.group == self.daemon:
                 self.metrics.pending.labels(row.stream).set(row.pending)
                 # What the server cannot count must not look like nothing.

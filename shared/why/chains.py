@@ -105,19 +105,19 @@ def chains_of(picture: Picture) -> dict[str, Chain]:
         chains[name] = replace(chain, plans=(*chain.plans, said))
     for said in picture.results:
         chain_ = chains.get(said.message.intent_id or "")
-        if chain_ is not None and _ends(chain_, said.message):
+        if chain_ is not None and is_of(chain_.kind, said.message):
             chains[chain_.intent_id] = replace(chain_, results=(*chain_.results, said))
     return chains
 
 
-def _ends(chain: Chain, result: Any) -> bool:
-    """Whether a result is of what was asked for.
+def is_of(kind: str, result: Any) -> bool:
+    """Whether a result that bears an intent's id is of what that intent, by its kind, asked for.
 
     What protects a position bears the ids of the entry that opened it, and is no outcome of that.
     """
     if isinstance(result, StopMovedResult):
-        return chain.kind == "MOVE_STOP"
-    return not (is_exit(result) and chain.kind in ("ENTRY", "MOVE_STOP"))
+        return kind == "MOVE_STOP"
+    return not (is_exit(result) and kind in ("ENTRY", "MOVE_STOP"))
 
 
 def is_exit(result: Any) -> bool:

@@ -25,18 +25,17 @@ from shared.streams import (
     MODE_KEY,
     STREAMS,
     VENUE_KEY,
+    WATCH_KEY,
     harvest_key,
     heartbeat_key,
     inputs_of,
     position_key,
     state_key,
 )
-from tests.deploy.redis_users import PEOPLE, a_guarded_server
+from tests.deploy.redis_users import LOOKERS, USERS, a_guarded_server
 from tests.ring.live import call
 
 SYMBOL = "BTCUSDT"
-#: Everyone who can log in.
-USERS = (*DAEMONS, *PEOPLE)
 #: The key of a command that takes none.
 KEYLESS = "-"
 RECORDS = {
@@ -47,9 +46,10 @@ OBEY_MODE = ("intent_bridge", "apply_layer")
 RING_KEYS = (
     *(key for stream in STREAMS for key in (stream.key, stream.dead_key)),
     *(state_key(daemon) for daemon in DAEMONS),
-    *(heartbeat_key(daemon) for daemon in DAEMONS),
+    *(heartbeat_key(daemon) for daemon in (*DAEMONS, *LOOKERS)),
     *(key for keys in RECORDS.values() for key in keys),
     MODE_KEY,
+    WATCH_KEY,
 )
 #: Keys that look like the ring's, or not; the operator may read what begins with the prefix.
 STRANGE_KEYS = (
@@ -99,6 +99,18 @@ def daemon_rights(daemon: str) -> Rights:
     return rights
 
 
+def watcher_rights() -> Rights:
+    """What watcher needs to look at everything and to say what it saw."""
+    rights: Rights = defaultdict(set)
+    _give(rights, "info time scan", [KEYLESS])
+    ours = [key for key in KEYS if key.startswith("quantum:")]
+    _give(rights, "get hgetall hmget exists", ours)
+    _give(rights, "xlen xrange xrevrange xread xpending xinfo|groups", ours)
+    _give(rights, "hset hdel", [WATCH_KEY])
+    _give(rights, "hset expire", [heartbeat_key("watcher")])
+    return rights
+
+
 def operator_rights() -> Rights:
     """What a person needs to look at everything."""
     rights: Rights = defaultdict(set)
@@ -130,6 +142,7 @@ def expected_rights() -> dict[str, Rights]:
     """The rights of every user."""
     return {
         **{daemon: daemon_rights(daemon) for daemon in DAEMONS},
+        "watcher": watcher_rights(),
         "operator": operator_rights(),
         "administrator": administrator_rights(),
     }

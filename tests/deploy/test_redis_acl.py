@@ -27,14 +27,13 @@ from tests.deploy.redis_cells import (
     OBEY_MODE,
     RECORDS,
     RING_KEYS,
-    USERS,
     Command,
     cells,
     commands,
     daemon_rights,
     expected_rights,
 )
-from tests.deploy.redis_users import PEOPLE, TESTER, Guarded, a_guarded_server
+from tests.deploy.redis_users import PEOPLE, TESTER, USERS, Guarded, a_guarded_server
 from tests.ring.live import call
 
 BUS = Path(__file__).parents[2] / "shared/bus"
@@ -144,13 +143,13 @@ def test_the_operator_may_give_no_command_that_writes(every_command: list[Comman
 def test_whoever_does_not_log_in_or_has_another_password_is_refused(guarded: Guarded) -> None:
     with connect(guarded.server.url) as nobody, pytest.raises(AuthenticationError):
         nobody.ping()
-    for name in (*DAEMONS, *PEOPLE, "default"):
+    for name in (*USERS, "default"):
         address = guarded.server.url.replace("unix://", f"unix://{name}:guessed@")
         with connect(address) as guesser, pytest.raises(AuthenticationError):
             guesser.ping()
 
 
-@pytest.mark.parametrize("user", [*DAEMONS, *PEOPLE])
+@pytest.mark.parametrize("user", USERS)
 def test_nobody_may_run_scripts_change_the_server_or_empty_it(guarded: Guarded, user: str) -> None:
     more = [] if user == "administrator" else FOR_ADMINISTRATOR
     with guarded.client(user) as client:

@@ -28,8 +28,8 @@ from shared.streams import (
 )
 from tests.deploy.redis_users import (
     DEPLOYED,
-    USERS,
     TESTER,
+    USERS,
     Guarded,
     a_guarded_ring,
     a_guarded_server,

@@ -1,0 +1,132 @@
+"""watcher: what stands still or stands naked, judged by somebody who has no part in it.
+
+What a daemon says of itself is worth nothing while it hangs. watcher reads every stream and record
+with a cursor of its own, so that it holds up nobody, and nobody has to answer it. It writes
+`quantum:watch`, one field for each alarm, and the figures that Prometheus goes by.
+
+A message is taken in as it comes. Everything is judged at a look, about once a second, by the
+server's clock. Until the ring has had time to answer (`settle_s`) only figures are told, and the
+record stands as it was: after a start of the whole machine much is late for a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.watcher import holding as positions
+from services.watcher import intents as waiting
+from services.watcher.alarms import alarms_of
+from services.watcher.figures import figures_of
+from services.watcher.holding import Holding, Price
+from services.watcher.sights import Heard, Look
+from services.watcher.state import Alarm, Policy, State
+from shared.contracts import HISTORY_SOURCE, FillResult, MarketTick
+from shared.contracts.values import format_timestamp
+from shared.decisions import Note, Record
+from shared.overview.values import Position
+from shared.overview.view import Kept, position_of
+from shared.streams import WATCH_KEY
+from shared.why.picture import Said
+
+
+def decide(state: State, event: Heard | Look, policy: Policy) -> tuple[State, Sequence[object]]:
+    """Decide one event: messages that were heard, or a look, which brings the time with it."""
+    if isinstance(event, Heard):
+        return _hear(state, event), ()
+    return _judge(state, event, policy)
+
+
+def _hear(state: State, heard: Heard) -> State:
+    prices, held = dict(state.prices), dict(state.held)
+    for said in heard.said:
+        message: Any = said.message
+        if isinstance(message, MarketTick):
+            _take_price(prices, held, said)
+        elif isinstance(message, FillResult) and not message.reduceOnly:
+            grown = held.get(message.symbol)
+            if grown is not None and grown.position.position_id == message.position_id:
+                held[message.symbol] = positions.whole(grown, said.at)
+    trade = [said for said in heard.said if not isinstance(said.message, MarketTick)]
+    if trade or heard.letters:
+        state = replace(state, intents=waiting.heard(state.intents, trade, heard.letters))
+    return replace(state, prices=prices, held=held)
+
+
+def _take_price(prices: dict[str, Price], held: dict[str, Holding], said: Said) -> None:
+    tick: MarketTick = said.message
+    before = prices.get(tick.symbol)
+    if tick.source == HISTORY_SOURCE:
+        return
+    if before is not None and tick.timestamp <= before.market_at:
+        # Nobody decides by it; it shows that the feed is alive, and no more.
+        alive_at = max(before.produced_at, tick.produced_at)
+        prices[tick.symbol] = replace(before, produced_at=alive_at)
+        return
+    prices[tick.symbol] = price = positions.price_of(said)
+    if tick.symbol in held:
+        held[tick.symbol] = positions.at_price(held[tick.symbol], price)
+
+
+def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[object]]:
+    now = look.overview.now
+    state = replace(
+        state,
+        started_at=state.started_at or now,
+        held=dict(_held(state, look, policy)),
+        intents=waiting.forgotten(state.intents, now - timedelta(seconds=policy.read_back_s)),
+    )
+    found = alarms_of(look, state, policy)
+    state = replace(state, first_seen=found.first_seen)
+    settled = state.started_at is not None and (
+        (now - state.started_at).total_seconds() >= policy.settle_s
+    )
+    if not settled:
+        return state, [figures_of(look, state, policy)]
+    before = state.standing
+    # An alarm that goes on is as old as it was, though what it tells of has become another.
+    standing = {
+        alarm.field: replace(alarm, since=min(alarm.since, before[alarm.field].since))
+        if alarm.field in before
+        else alarm
+        for alarm in found.alarms
+    }
+    state = replace(state, standing=standing)
+    fields = {"seen_at": format_timestamp(now)}
+    fields |= {
+        name: f"{format_timestamp(alarm.since)} {alarm.text}"
+        for name, alarm in sorted(standing.items())
+    }
+    outputs = [figures_of(look, state, policy), Record(WATCH_KEY, fields)]
+    return state, [*outputs, *_changes(before, standing)]
+
+
+def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holding]]:
+    """What is held, by symbol; a record that makes no sense is told as an alarm."""
+    for symbol, kept in look.held.items():
+        position = read_position(kept, policy, look.overview.now)
+        if position is None:
+            continue
+        before = state.held.get(symbol)
+        cost_bps = policy.terms_of(symbol).cost_bps
+        holding = positions.seen(before, position, cost_bps, look.overview.now)
+        price = state.prices.get(symbol)
+        yield symbol, holding if price is None else positions.at_price(holding, price)
+
+
+def read_position(kept: Kept, policy: Policy, now: datetime) -> Position | None:
+    """The position that a record tells of, or None if it makes no sense."""
+    try:
+        return position_of(kept, policy.terms_of(kept.position["symbol"]), now)
+    except (KeyError, ValueError, ArithmeticError):
+        return None
+
+
+def _changes(before: Mapping[str, Alarm], standing: Mapping[str, Alarm]) -> Iterator[Note]:
+    for name in standing.keys() - before.keys():
+        alarm = standing[name]
+        yield Note("alarm", {"alarm": name, "since": alarm.since, "detail": alarm.text}, "error")
+    for name in before.keys() - standing.keys():
+        yield Note("alarm_ended", {"alarm": name, "since": before[name].since})

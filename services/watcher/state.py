@@ -1,0 +1,61 @@
+"""What watcher knows and goes by. Plain values; reads and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.watcher.holding import Holding, Price
+from services.watcher.intents import Intents
+from shared.why.picture import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long anything may stand before it is an alarm; times in seconds of wall clock.
+
+    `symbols` are those that market_feed brings from a live venue. `terms_of` says what ladder and
+    which costs hold for a symbol: those of harvest_brain's settings.
+    """
+
+    symbols: frozenset[str] = frozenset()
+    terms_of: Callable[[str], Terms] = lambda _symbol: Terms()
+    rung_within_s: float = 60
+    stop_within_s: float = 2
+    outcome_within_s: float = 30
+    lag_within_s: float = 10
+    price_within_s: float = 30
+    heartbeat_within_s: float = 15
+    settle_s: float = 10
+    read_back_s: float = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing that is wrong. `subject` is a symbol, a daemon or a stream, or empty."""
+
+    name: str
+    subject: str
+    since: datetime
+    text: str
+
+    @property
+    def field(self) -> str:
+        """Its field in `quantum:watch`."""
+        return f"{self.name}.{self.subject}" if self.subject else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`first_seen` has since when a condition was seen at every look; `standing` are the alarms.
+
+    `started_at` is the first look, by the server's clock. Prices and positions are by symbol.
+    """
+
+    started_at: datetime | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    intents: Intents = field(default_factory=Intents)
+    held: Mapping[str, Holding] = field(default_factory=dict)
+    first_seen: Mapping[str, datetime] = field(default_factory=dict)
+    standing: Mapping[str, Alarm] = field(default_factory=dict)
