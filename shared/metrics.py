@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from importlib import metadata
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    start_http_server,
+)
 
 from shared.settings import SettingsError
 
@@ -14,6 +23,8 @@ class RunnerMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        build = Info("quantum_build", "Which version this is", registry=self.registry)
+        build.info({"version": metadata.version("quantum-trader")})
         self.messages = Counter(
             "quantum_messages",
             "Messages read, by what became of them",
@@ -54,7 +65,9 @@ class RunnerMetrics:
             registry=self.registry,
         )
         self.bus_down = Counter(
-            "quantum_bus_down", "Calls that failed for want of the server", registry=self.registry
+            "quantum_bus_failures",
+            "Calls that failed for want of the server",
+            registry=self.registry,
         )
 
     def serve(self, port: int, *, address: str = "127.0.0.1") -> None:

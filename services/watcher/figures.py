@@ -28,7 +28,7 @@ HELP = {
     "quantum_group_pending": "Entries of a stream that its reader was given and has not finished",
     "quantum_group_oldest_seconds": "How long the oldest entry has waited for its reader",
     "quantum_dead_letters_unhandled": "Dead letters that nobody has put back or dropped",
-    "quantum_feed_age_seconds": "Age of the last price of a symbol that must have one",
+    "quantum_price_age_seconds": "Age of the last price of a symbol that must have one",
     "quantum_unknown_orders": "Orders that may have been executed, without proof either way",
     "quantum_entry_barriers": "Reasons why the venue takes no entries now",
     "quantum_redis_durable": "1 if a crash of the server loses nothing that it confirmed",
@@ -62,7 +62,7 @@ def _samples(look: Look, state: State, policy: Policy) -> Iterator[Sample]:
     for symbol in watched_symbols(look, policy):
         price = state.prices.get(symbol)
         since = state.started_at if price is None else price.produced_at
-        yield Sample("quantum_feed_age_seconds", _age_s(look, since), {"symbol": symbol})
+        yield Sample("quantum_price_age_seconds", _age_s(look, since), {"symbol": symbol})
     yield Sample("quantum_unknown_orders", len(overview.venue.unknown_orders))
     yield Sample("quantum_entry_barriers", len(overview.venue.barriers))
     yield Sample("quantum_redis_durable", float(not undurable(look.persistence)))

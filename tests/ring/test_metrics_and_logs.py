@@ -150,14 +150,15 @@ def test_the_profit_its_harvest_and_its_protection_are_figures(watched: Watched)
     samples = watched.metrics("harvest_brain")
     symbol = labelled(symbol=SYMBOL)
     watched.live.until(
-        lambda: named(watched.metrics("harvest_brain"), "quantum_r_multiple")[symbol] > 6, "R"
+        lambda: named(watched.metrics("harvest_brain"), "quantum_harvest_r_multiple")[symbol] > 6,
+        "R",
     )
-    assert 0 <= named(samples, "quantum_kill_score")[symbol] <= 1
+    assert 0 <= named(samples, "quantum_harvest_kill_score")[symbol] <= 1
     asked = named(samples, "quantum_harvest_actions_total")
     for action, _ in CLIMB_LADDER:
         assert asked[labelled(symbol=SYMBOL, action=f"HARVEST_{action}")] == 1
     applied = watched.metrics("apply_layer")
-    assert 0 <= named(applied, "quantum_unprotected_seconds")[symbol] <= 2
+    assert 0 <= named(applied, "quantum_position_longest_unprotected_seconds")[symbol] <= 2
     fills = named(applied, "quantum_results_total")[labelled(symbol=SYMBOL, status="FILLED")]
     assert fills == len(CLIMB_LADDER)
 

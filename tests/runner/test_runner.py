@@ -396,4 +396,4 @@ def test_housekeeping_without_a_server_is_put_off() -> None:
         Runner(service(), bus, metrics=metrics, stop=stop).run()
     events = [line["event"] for line in logs]
     assert events == ["started", "housekeeping_put_off", "stopped"]
-    assert metrics.registry.get_sample_value("quantum_bus_down_total") == 1
+    assert metrics.registry.get_sample_value("quantum_bus_failures_total") == 1

@@ -48,9 +48,9 @@ class FeedMetrics:
         self.reconnects = Counter(
             "quantum_feed_reconnects", "Connections after the first", registry=registry
         )
-        self.gap_minutes = Counter(
-            "quantum_feed_gap_minutes",
-            "Minutes without a live price, by whether candles could be had instead",
+        self.gap_seconds = Counter(
+            "quantum_feed_gap_seconds",
+            "Time without a live price, by whether candles could be had instead",
             ["symbol", "outcome"],
             registry=registry,
         )
@@ -180,7 +180,7 @@ class LiveFeed:
                     self._live_at[symbol] = time.monotonic()
             case GapClosed(gap=gap, filled=filled, lost=lost, reason=reason):
                 for outcome, minutes in (("filled", filled), ("lost", lost)):
-                    self._metrics.gap_minutes.labels(gap.symbol, outcome).inc(minutes)
+                    self._metrics.gap_seconds.labels(gap.symbol, outcome).inc(60 * minutes)
                 logger().warning(
                     "gap_closed", symbol=gap.symbol, filled=filled, lost=lost, reason=reason
                 )
