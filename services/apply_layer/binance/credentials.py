@@ -6,16 +6,14 @@ them.
 
 from __future__ import annotations
 
-import os
-import stat
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared.secret_file import read_secret
 from shared.settings import SettingsError
 
 _KEY_NAME, _SECRET_NAME = "binance-key", "binance-secret"
-_LONGEST = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,9 @@ def read_keys(key_file: Path | None, credentials: str | None) -> Keys:
     if credentials is not None:
         folder = Path(credentials)
         return _keys(
-            str(folder), _read(folder / _KEY_NAME).strip(), _read(folder / _SECRET_NAME).strip()
+            str(folder),
+            read_secret(folder / _KEY_NAME).strip(),
+            read_secret(folder / _SECRET_NAME).strip(),
         )
     raise SettingsError(
         "apply_layer.live: no keys: set key_file to a file of mode 0600, or let systemd load the "
@@ -49,10 +49,7 @@ def read_keys(key_file: Path | None, credentials: str | None) -> Keys:
 
 
 def _from_file(path: Path) -> Keys:
-    text = _read(path)
-    mode = path.stat()
-    if stat.S_IMODE(mode.st_mode) & 0o077 or mode.st_uid not in (os.geteuid(), 0):
-        raise SettingsError(f"{path}: others may read the keys: chown it to this user, chmod 600")
+    text = read_secret(path, private="the keys")
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -61,16 +58,6 @@ def _from_file(path: Path) -> Keys:
             f'{path}: not TOML; it holds two lines: key = "…" secret = "…"'
         ) from None
     return _keys(str(path), table.get("key"), table.get("secret"))
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open(encoding="ascii") as file:
-            return file.read(_LONGEST)
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: is not plain ASCII") from None
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from None
 
 
 def _keys(origin: str, key: object, secret: object) -> Keys:

@@ -1,0 +1,128 @@
+"""Those who are told. Each notice is handed over by a process of its own, which has a time limit.
+
+So neither a receiver that is slow nor a plug-in that hangs, crashes or chats holds anything up, and
+whoever speaks to the internet knows neither the server's address nor its password.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from services.notifier.outside.addresses import Address
+from services.notifier.values import Handed, Handing, Notice, Severity
+from shared.settings import SettingsError
+
+#: `send.py`'s exit statuses; it imports apprise, which is installed only where it is used.
+_ARRIVED, _NO_ADDRESS = 0, 78
+_TYPES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.URGENT: "failure"}
+_POLL_S = 0.02
+
+
+@dataclass
+class _Handing:
+    process: subprocess.Popen[bytes]
+    deadline: float
+
+
+class Receivers:
+    """Hands notices over, one at a time to each receiver; nothing here waits but `check`."""
+
+    def __init__(self, addresses: Iterable[Address], *, timeout_s: float) -> None:
+        """Raises SettingsError where apprise is not installed."""
+        if importlib.util.find_spec("apprise") is None:
+            raise SettingsError(
+                "notifier needs apprise: install the extra, quantum-trader[notices]"
+            )
+        self._urls = {address.name: address.url for address in addresses}
+        self._timeout_s = timeout_s
+        self._under_way: dict[str, _Handing] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The receivers, in their order."""
+        return tuple(self._urls)
+
+    def check(self) -> None:
+        """Ask apprise whether it knows every address.
+
+        Raises:
+            SettingsError: it does not; says which line.
+        """
+        for name in self._urls:
+            self._start(name, {})
+        for name, status in self._statuses(wait=True):
+            if status != _ARRIVED:
+                number, _, scheme = name.partition(" ")
+                raise SettingsError(
+                    f"notifier: apprise does not understand the {scheme} address in line {number}"
+                )
+
+    def send(self, name: str, notice: Notice) -> None:
+        """Begin to hand a notice over."""
+        job = {"title": notice.title, "body": notice.body, "type": _TYPES[notice.severity]}
+        self._start(name, job)
+
+    def handed(self, *, wait: bool = False) -> Iterator[Handed]:
+        """What has come of the notices under way; with `wait`, of all of them."""
+        for name, status in self._statuses(wait=wait):
+            how: Handing = "refused"
+            if status is None:
+                how = "timed_out"
+            elif status == _ARRIVED:
+                how = "arrived"
+            yield Handed(name, how)
+
+    def close(self) -> None:
+        """Leave what is under way; it would be handed over again."""
+        for handing in self._under_way.values():
+            _end(handing.process)
+        self._under_way.clear()
+
+    def _start(self, name: str, job: Mapping[str, str]) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.notifier.outside.send"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_environment(os.environ),
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        # A pipe takes far more than this without being read.
+        process.stdin.write(json.dumps({"url": self._urls[name], **job}).encode())
+        process.stdin.close()
+        self._under_way[name] = _Handing(process, time.monotonic() + self._timeout_s)
+
+    def _statuses(self, *, wait: bool) -> Iterator[tuple[str, int | None]]:
+        """Each process that has ended, with its exit status, or None if it had to be ended."""
+        while True:
+            for name, handing in tuple(self._under_way.items()):
+                status = handing.process.poll()
+                late = status is None and time.monotonic() >= handing.deadline
+                if status is None and not late:
+                    continue
+                del self._under_way[name]
+                if late:
+                    _end(handing.process)
+                yield name, status
+            if not wait or not self._under_way:
+                return
+            time.sleep(_POLL_S)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def _environment(own: Mapping[str, str]) -> dict[str, str]:
+    """What the process is given: nothing of the settings, of the server or of other secrets."""
+    secret = ("REDIS", "QUANTUM_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG")
+    return {name: value for name, value in own.items() if not name.startswith(secret)}
