@@ -21,6 +21,8 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from shared.streams import (
+    APPLY_PLAN,
+    APPLY_RESULT,
     DAEMONS,
     MODE_KEY,
     STREAMS,
@@ -45,7 +47,7 @@ RECORDS = {
 OBEY_MODE = ("intent_bridge", "apply_layer")
 RING_KEYS = (
     *(key for stream in STREAMS for key in (stream.key, stream.dead_key)),
-    *(state_key(daemon) for daemon in DAEMONS),
+    *(state_key(daemon) for daemon in (*DAEMONS, "notifier")),
     *(heartbeat_key(daemon) for daemon in (*DAEMONS, *LOOKERS)),
     *(key for keys in RECORDS.values() for key in keys),
     MODE_KEY,
@@ -111,6 +113,20 @@ def watcher_rights() -> Rights:
     return rights
 
 
+def notifier_rights() -> Rights:
+    """What notifier needs to hear what it tells of, and to remember what it has told."""
+    rights: Rights = defaultdict(set)
+    state = [state_key("notifier")]
+    _give(rights, "time", [KEYLESS])
+    _give(rights, "hget hmget hgetall hset hdel type fcall", state)
+    _give(rights, "hset expire", [heartbeat_key("notifier")])
+    heard = [APPLY_PLAN.key, APPLY_RESULT.key, *(stream.dead_key for stream in STREAMS)]
+    _give(rights, "xread xinfo|stream", heard)
+    _give(rights, "get", [MODE_KEY])
+    _give(rights, "hgetall", [VENUE_KEY, WATCH_KEY])
+    return rights
+
+
 def operator_rights() -> Rights:
     """What a person needs to look at everything."""
     rights: Rights = defaultdict(set)
@@ -143,6 +159,7 @@ def expected_rights() -> dict[str, Rights]:
     return {
         **{daemon: daemon_rights(daemon) for daemon in DAEMONS},
         "watcher": watcher_rights(),
+        "notifier": notifier_rights(),
         "operator": operator_rights(),
         "administrator": administrator_rights(),
     }
