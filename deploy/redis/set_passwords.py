@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Give every Redis user a password, and write the file of users as the server takes it.
 
-Reads users.acl beside this file, and the passwords that an earlier run wrote.
+Reads users.acl beside this file, `own-users.acl` of the same form in the folder that it writes to,
+for the producers of whoever runs this server, and the passwords that an earlier run wrote.
 Writes into one folder: `users.acl`, one line for each user with the hash of the password, and
 `<user>.env`, the password in the address that this one user connects to. Run again, it keeps every
 password that it finds, so an upgrade of the rights changes no password. `--new USER` makes a new
@@ -19,39 +20,39 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 SOURCE = Path(__file__).with_name("users.acl")
-#: Those who use redis-cli, which does not take the address of a socket together with a password.
+#: Outside of the checkout, so that no upgrade takes them away.
+OWN_USERS = "own-users.acl"
+#: Those of the suite who use redis-cli, which does not take the address of a socket together with
+#: a password. Users of one's own may, too, and so may clients in other languages.
 PEOPLE = ("operator", "administrator")
 PASSWORD_BYTES = 32
 
 
-def users(source: str) -> Iterator[tuple[str, list[str]]]:
-    """Each user of the readable form, with the words that say what it may.
+def users_in(file: Path) -> dict[str, list[str]]:
+    """Each user of a file of the readable form, with the words that say what it may; none without.
 
     Raises:
-        ValueError: a line belongs to no user.
+        ValueError: a line belongs to no user, or a user is there twice.
     """
-    user: tuple[str, list[str]] | None = None
-    for line in source.splitlines():
+    found: dict[str, list[str]] = {}
+    words_of_user: list[str] | None = None
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
-        if not line[0].isspace():
-            if user is not None:
-                yield user
-            if words[0] != "user" or len(words) < 3:
-                raise ValueError(f"not the beginning of a user: {line}")
-            user = (words[1], words[2:])
-        elif user is None:
-            raise ValueError(f"rights of nobody: {line.strip()}")
+        if line[0].isspace():
+            if words_of_user is None:
+                raise ValueError(f"{file}: rights of nobody: {line.strip()}")
+            words_of_user += words
+        elif words[0] != "user" or len(words) < 3 or words[1] in found:
+            raise ValueError(f"{file}: not the beginning of a user: {line}")
         else:
-            user[1].extend(words)
-    if user is not None:
-        yield user
+            words_of_user = found[words[1]] = words[2:]
+    return found
 
 
 def server_line(name: str, rights: list[str], password: str | None) -> str:
@@ -76,10 +77,10 @@ def password_in(env_file: Path) -> str | None:
     return None
 
 
-def env_lines(name: str, password: str, socket: str) -> str:
-    """What the user needs to connect, as systemd and a shell read it."""
+def env_lines(name: str, password: str, socket: str, *, apart: bool) -> str:
+    """What the user needs to connect, as systemd and a shell read it; `apart` as redis-cli does."""
     lines = [f"REDIS_URL=unix://{name}:{password}@{quote(socket)}"]
-    if name in PEOPLE:
+    if apart:
         lines.append(f"REDISCLI_AUTH={password}")
     return "\n".join(lines) + "\n"
 
@@ -106,14 +107,12 @@ def write(path: Path, text: str, *, mode: int, group: str | None = None) -> bool
 
 def main() -> int:
     """Write all files; 0 when they are written, 2 for a wrong command line."""
-    known = list(users(SOURCE.read_text(encoding="utf-8")))
-    with_password = [name for name, rights in known if rights[0] == "on"]
     parser = argparse.ArgumentParser(description="Set the passwords of the Redis users.")
     parser.add_argument("--folder", type=Path, default=Path("/etc/quantum/redis"))
     parser.add_argument("--socket", default="/run/quantum-redis/redis.sock")
     parser.add_argument("--group", default="redis", help="the group that the server runs as")
     parser.add_argument(
-        "--new", action="append", default=[], choices=with_password, metavar="USER",
+        "--new", action="append", default=[], metavar="USER",
         help="make a new password for this user; may be given several times",
     )  # fmt: skip
     asked = parser.parse_args()
@@ -123,14 +122,24 @@ def main() -> int:
         parser.error(f"there is no group {asked.group!r}: install the server first, or say --group")
 
     asked.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        known, own = users_in(SOURCE), users_in(asked.folder / OWN_USERS)
+    except ValueError as wrong:
+        parser.error(str(wrong))
+    if twice := known.keys() & own.keys():
+        parser.error(f"{asked.folder / OWN_USERS}: {min(twice)} is a user of the suite")
+    if unknown := set(asked.new) - known.keys() - own.keys():
+        parser.error(f"there is no user {min(unknown)!r}")
+
     changed, lines = [], []
-    for name, rights in known:
+    for name, rights in (known | own).items():
         password = None
-        if name in with_password:
+        if rights[0] == "on":
             env_file = asked.folder / f"{name}.env"
             password = None if name in asked.new else password_in(env_file)
             password = password or secrets.token_hex(PASSWORD_BYTES)
-            if write(env_file, env_lines(name, password, asked.socket), mode=0o600):
+            apart = name in PEOPLE or name in own
+            if write(env_file, env_lines(name, password, asked.socket, apart=apart), mode=0o600):
                 changed.append(env_file.name)
         lines.append(server_line(name, rights, password))
     acl = asked.folder / "users.acl"

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -316,20 +317,36 @@ def test_what_the_documents_let_people_type_they_may_type(tester: Redis) -> None
     assert len(typed) >= 15
 
 
-def test_a_producer_as_the_document_shows_it_may_send_an_entry_and_nothing_else(
-    tester: Redis,
+def test_users_of_ones_own_get_a_password_and_stay_over_an_upgrade(tmp_path: Path) -> None:
+    own = tmp_path / "own-users.acl"
+    own.write_text("user mine on\n    (+xadd %W~quantum:stream:trade.intent)\n", encoding="utf-8")
+    assert "mine.env" in set_passwords(tmp_path)
+    assert environment_of(tmp_path, "mine").keys() == {"REDIS_URL", "REDISCLI_AUTH"}
+    *_, last = (tmp_path / "users.acl").read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(
+        r"user mine on #[0-9a-f]{64} \(\+xadd %W~quantum:stream:trade\.intent\)", last
+    )
+    assert "nothing changed" in set_passwords(tmp_path)
+    assert "mine.env" in set_passwords(tmp_path, "--new", "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("user exitbrain on\n    (+get ~*)\n", "exitbrain is a user of the suite"),
+        ("user mine on\nuser mine on\n", "not the beginning of a user: user mine on"),
+        ("    (+xadd ~a)\n", "rights of nobody: (+xadd ~a)"),
+        ("mine on\n", "not the beginning of a user: mine on"),
+    ],
+)
+def test_a_mistake_in_the_file_of_ones_own_users_is_named_and_changes_nothing(
+    tmp_path: Path, text: str, said: str
 ) -> None:
-    shown = (DEPLOYED / "README.md").read_text(encoding="utf-8")
-    [(name, rights)] = re.findall(r"^user (my_\w+) on\n +(\(.*\))$", shown, flags=re.MULTILINE)
-    call(tester, "ACL", "SETUSER", name, "on", rights)
-
-    def may(*words: str) -> bool:
-        return bool(call(tester, "ACL", "DRYRUN", name, *words) in ("OK", b"OK"))
-
-    assert may("XADD", TRADE_INTENT.key, "*", "field", "value")
-    assert not may("XADD", APPLY_PLAN.key, "*", "field", "value")
-    assert not may("XRANGE", TRADE_INTENT.key, "-", "+")
-    call(tester, "ACL", "DELUSER", name)
+    (tmp_path / "own-users.acl").write_text(text, encoding="utf-8")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        set_passwords(tmp_path)
+    assert f"{tmp_path / 'own-users.acl'}: {said}" in refused.value.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["own-users.acl"]
 
 
 def test_every_file_means_the_same_places() -> None:

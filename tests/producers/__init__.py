@@ -1,0 +1,1 @@
+"""Producers outside the suite, in the languages of docs/producing-intents.md."""
