@@ -1,0 +1,1 @@
+"""Whether the documents are true: their commands run, their links lead somewhere."""
