@@ -2,45 +2,75 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from shared import log
 from shared.bus import RedisBus, StateLost, Superseded
 from shared.metrics import RunnerMetrics
+from shared.reload import Reload
 from shared.runner import Runner, Service
 from shared.session import Session
 from shared.settings import Settings, SettingsError, load
+from shared.systemd import Supervisor, handed_socket
 
 #: Another instance has taken over; a supervisor must not start this one again.
 EXIT_SUPERSEDED = 75
 #: The settings cannot be used; starting again would not help.
 EXIT_SETTINGS = 78
 
+S = TypeVar("S")
+P = TypeVar("P")
 Body = Callable[[Settings, RunnerMetrics, threading.Event], None]
 
 
-def run_service(name: str, build: Callable[[Settings, RunnerMetrics], Service[Any, Any]]) -> None:
-    """Run a daemon that reads streams, until SIGTERM or SIGINT; exits the process."""
+def run_service(
+    name: str,
+    build: Callable[[Settings, RunnerMetrics], Service[S, P]],
+    policy: Callable[[Settings], P],
+) -> None:
+    """Run a daemon that reads streams, until SIGTERM or SIGINT; exits the process.
+
+    On SIGHUP it reads its settings again, and decides by a new `policy` from the next batch on.
+    """
 
     def body(settings: Settings, metrics: RunnerMetrics, stop: threading.Event) -> None:
-        service = build(settings, metrics)
-        Runner(service, RedisBus(settings.redis.url, name), metrics=metrics, stop=stop).run()
+        supervisor = Supervisor(os.environ)
+        reload = Reload(settings, supervisor, policy)
+        signal.signal(signal.SIGHUP, reload.ask)
+        Runner(
+            build(settings, metrics),
+            RedisBus(settings.redis.url, name),
+            metrics=metrics,
+            stop=stop,
+            supervisor=supervisor,
+            reload=reload.take,
+        ).run()
 
     run_process(name, body)
 
 
 def run_producer(name: str, body: Callable[[Settings, Session, threading.Event], None]) -> None:
-    """Run a daemon that only writes, until it is done or told to stop; exits the process."""
+    """Run a daemon with a loop of its own, until it is done or told to stop; exits the process.
+
+    On SIGHUP it says which of the settings have changed: none of them can while it runs.
+    """
 
     def wrapped(settings: Settings, metrics: RunnerMetrics, stop: threading.Event) -> None:
         bus = RedisBus(settings.redis.url, name)
+        supervisor = Supervisor(os.environ)
+        reload = Reload[None](settings, supervisor)
+        signal.signal(signal.SIGHUP, reload.ask)
+        session = Session(
+            bus, name, metrics=metrics, stop=stop, supervisor=supervisor, reload=reload.take
+        )
         try:
-            body(settings, Session(bus, name, metrics=metrics, stop=stop), stop)
+            body(settings, session, stop)
         finally:
             bus.close()
 
@@ -49,6 +79,8 @@ def run_producer(name: str, body: Callable[[Settings, Session, threading.Event],
 
 def run_process(name: str, body: Body) -> None:
     """Set the process up, run `body` and turn its end into an exit status."""
+    # Where it stands when the watchdog ends it goes to the log.
+    faulthandler.enable()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -58,8 +90,9 @@ def run_process(name: str, body: Body) -> None:
         as_json = None if logs.format == "auto" else logs.format == "json"
         log.configure(daemon=name, level=logs.level, as_json=as_json)
         metrics = RunnerMetrics()
-        metrics.serve(settings.metrics.port_of(name))
+        metrics.serve(settings.metrics.port_of(name), handed=handed_socket("metrics", os.environ))
         body(settings, metrics, stop)
+        Supervisor(os.environ).stopping()
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - there are no logs without settings
         sys.exit(EXIT_SETTINGS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from http.server import ThreadingHTTPServer
 from importlib import metadata
 
 from prometheus_client import (
@@ -10,8 +13,8 @@ from prometheus_client import (
     Gauge,
     Histogram,
     Info,
-    start_http_server,
 )
+from prometheus_client.exposition import MetricsHandler
 
 from shared.settings import SettingsError
 
@@ -70,15 +73,23 @@ class RunnerMetrics:
             registry=self.registry,
         )
 
-    def serve(self, port: int, *, address: str = "127.0.0.1") -> None:
-        """Serve /metrics in a thread of its own; port 0 serves nothing.
+    def serve(self, port: int, *, handed: socket.socket | None = None) -> None:
+        """Serve /metrics to this machine, in a thread of its own; port 0 serves nothing.
+
+        A socket that was `handed` over listens already; it goes before the port.
 
         Raises:
             SettingsError: the port is taken.
         """
-        if not port:
+        if handed is None and not port:
             return
+        handler = MetricsHandler.factory(self.registry)
+        address = ("127.0.0.1", port)
         try:
-            start_http_server(port, addr=address, registry=self.registry)
+            server = ThreadingHTTPServer(address, handler, bind_and_activate=handed is None)
         except OSError as error:
-            raise SettingsError(f"metrics.base_port: {address}:{port}: {error.strerror}") from None
+            raise SettingsError(f"metrics.base_port: 127.0.0.1:{port}: {error.strerror}") from None
+        if handed is not None:
+            server.socket.close()
+            server.socket = handed
+        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -29,6 +29,7 @@ from shared.session import Session, Stopped, flat
 from shared.settings import SettingsError
 from shared.state import StateCodec
 from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES
+from shared.systemd import Supervisor
 
 S = TypeVar("S")
 P = TypeVar("P")
@@ -122,12 +123,22 @@ class Runner(Generic[S, P]):
         stop: threading.Event | None = None,
         now: Callable[[], datetime] = _wall_clock,
         cycle_s: float = 1.0,
+        supervisor: Supervisor | None = None,
+        reload: Callable[[], P | None] = lambda: None,
     ) -> None:
         self.metrics = metrics or RunnerMetrics()
         self.stop = stop or threading.Event()
         self._service = service
         self._bus = bus
-        self._session = Session(bus, service.name, metrics=self.metrics, stop=self.stop)
+        self._reload = reload
+        self._session = Session(
+            bus,
+            service.name,
+            metrics=self.metrics,
+            stop=self.stop,
+            supervisor=supervisor,
+            reload=self._take_new_policy,
+        )
         self._codec = StateCodec(service.state)
         self._now = now
         self._cycle_s = cycle_s
@@ -135,6 +146,7 @@ class Runner(Generic[S, P]):
         self._mode = Mode.RUN
         self._entry: Entry | None = None
         self._performed = False
+        self._unseen = ""
         self._unseen_s = _UNSEEN_S[0]
         self._batch = Commit()
         self._outputs: list[object] = []
@@ -180,8 +192,14 @@ class Runner(Generic[S, P]):
             Stopped, Superseded, StateLost.
         """
         taken = self._session.patiently(lambda: self.step(block_ms=block_ms))
-        self._session.housekeeping()
+        self._session.housekeeping(waits_for=self._unseen)
         return taken
+
+    def _take_new_policy(self) -> None:
+        """Decide by other settings from the next batch on; as after a restart, with this state."""
+        policy = self._reload()
+        if policy is not None:
+            self._service = replace(self._service, policy=policy)
 
     def step(self, *, block_ms: int = BLOCK_MS) -> int:
         """One turn: read a batch, decide it, commit it. Returns how many entries it had.
@@ -195,7 +213,9 @@ class Runner(Generic[S, P]):
         if outside is not None and self._is_due(outside):
             try:
                 self._look_outside(outside)
+                self._unseen = ""
             except NotYet as unseen:
+                self._unseen = f"its venue: {unseen}"
                 logger().error("outside_not_seen", reason=str(unseen), retry_in_s=self._unseen_s)
                 self._cycle_at = 0.0
                 self.stop.wait(self._unseen_s)

@@ -21,6 +21,7 @@ from shared.contracts.values import format_timestamp
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.streams import STREAMS, Stream, inputs_of
+from shared.systemd import Supervisor
 
 BACKOFF_S = (0.1, 5.0)
 HOUSEKEEPING_S = 2.0
@@ -36,12 +37,22 @@ class Session:
     """One daemon's bus with patience. `stop` ends every wait."""
 
     def __init__(
-        self, bus: Bus, daemon: str, *, metrics: RunnerMetrics, stop: threading.Event
+        self,
+        bus: Bus,
+        daemon: str,
+        *,
+        metrics: RunnerMetrics,
+        stop: threading.Event,
+        supervisor: Supervisor | None = None,
+        reload: Callable[[], None] = lambda: None,
     ) -> None:
         self.bus = bus
         self.daemon = daemon
         self.metrics = metrics
         self.stop = stop
+        self.supervisor = supervisor or Supervisor()
+        self._reload = reload
+        self._stands = False
         self._writes = [stream for stream in STREAMS if stream.writers[0] == daemon]
         self._tidy_at = 0.0
         self._sign = {
@@ -62,6 +73,8 @@ class Session:
         started = time.perf_counter()
         self.patiently(lambda: self.bus.commit(commit))
         self.metrics.commit_seconds.observe(time.perf_counter() - started)
+        # A batch may hold many orders to a venue that takes its time: each one done is progress.
+        self.supervisor.alive()
 
     def patiently(self, call: Callable[[], T]) -> T:
         """Make a call that is safe to repeat until the server answers it.
@@ -77,6 +90,8 @@ class Session:
             except (BusDown, NotReady) as error:
                 self.metrics.bus_down.inc()
                 away = True
+                # Each attempt has a time limit, and to start again would bring no server back.
+                self.supervisor.waits(f"waits for Redis: {error}")
                 logger().warning(
                     "server_unavailable", reason=str(error), retry_in_s=round(delay_s, 1)
                 )
@@ -96,19 +111,30 @@ class Session:
             if time.monotonic() >= until:
                 return
 
-    def housekeeping(self) -> None:
-        """Now and then: trim the streams of this daemon, measure its backlog, leave a sign of life.
+    def housekeeping(self, *, waits_for: str = "") -> None:
+        """What is due between two turns of the loop; `waits_for` is what holds it up, if anything.
 
-        Called between two turns of the loop and never from a thread of its own, so that the sign
-        stands for the loop: a daemon that hangs is silent, however well its threads are.
+        It says that the loop goes round, and reads the settings again if that was asked for; every
+        so often it trims the daemon's streams, measures its backlog and leaves a sign of life. It
+        is never called from a thread of its own, so that what it says it says of the loop: a
+        daemon that hangs is silent, however well its threads are.
         """
+        if not self._stands:
+            self._stands = True
+            self.supervisor.ready()
+        self.supervisor.alive()
+        if waits_for:
+            self.supervisor.waits(f"waits for {waits_for}")
+        self._reload()
         now = time.monotonic()
         if now < self._tidy_at:
             return
         self._tidy_at = now + HOUSEKEEPING_S
         try:
-            self._tidy()
+            behind = self._tidy()
             self._beat()
+            if not waits_for:
+                self.supervisor.status(f"runs, {behind:,} messages behind" if behind else "runs")
         except (BusDown, NotReady) as error:
             # The next call that matters will wait for the server.
             self.metrics.bus_down.inc()
@@ -117,14 +143,17 @@ class Session:
     def _beat(self) -> None:
         self.bus.beat({"at": format_timestamp(datetime.now(UTC)), **self._sign})
 
-    def _tidy(self) -> None:
+    def _tidy(self) -> int:
+        behind = 0
         for stream in self._writes:
             self.bus.trim(stream)
         for row in self.bus.backlog() if inputs_of(self.daemon) else ():
             if row.group == self.daemon:
+                behind += row.pending + (row.lag or 0)
                 self.metrics.pending.labels(row.stream).set(row.pending)
                 # What the server cannot count must not look like nothing.
                 self.metrics.lag.labels(row.stream).set(math.nan if row.lag is None else row.lag)
+        return behind
 
 
 def flat(stream: Stream, fields: list[tuple[str, str]]) -> tuple[str, list[str | bytes]]:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from redis.connection import parse_url
@@ -32,10 +32,14 @@ class Section(BaseModel):
     """A table of the settings file; a name that is none of its own is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    #: Settings of this table that a daemon reads once, when it starts.
+    fixed: ClassVar[frozenset[str]] = frozenset()
 
 
 class RedisSettings(Section):
     """Where the server is."""
+
+    fixed = frozenset({"url"})
 
     url: str = "redis://127.0.0.1:6379/0"
 
@@ -49,6 +53,8 @@ class RedisSettings(Section):
 class LogSettings(Section):
     """`format=auto` is readable lines in a terminal and JSON elsewhere."""
 
+    fixed = frozenset({"level", "format"})
+
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
 
@@ -58,6 +64,8 @@ class MetricsSettings(Section):
 
     market_feed has the first port, the companions of the ring the last. 0 serves nothing.
     """
+
+    fixed = frozenset({"base_port"})
 
     base_port: int = Field(default=9460, ge=0, le=65_000)
 
@@ -80,6 +88,7 @@ class Settings:
 
     def __init__(self, tables: Mapping[str, Any], origin: str) -> None:
         self._tables = tables
+        self._read: dict[str, type[Section]] = {}
         self.origin = origin
         unknown = sorted(tables.keys() - {*_SHARED, *PROGRAMS})
         if unknown:
@@ -92,11 +101,28 @@ class Settings:
         Raises:
             SettingsError: names file, path, value and what was expected, one line each.
         """
+        self._read[name] = model
         try:
             return model.model_validate(self._tables.get(name, {}))
         except ValidationError as invalid:
             lines = [_line(self.origin, name, error) for error in invalid.errors()]
             raise SettingsError("\n".join(lines)) from None
+
+    def changed(self, new: Settings) -> dict[str, bool]:
+        """Each setting that `new` has otherwise, and whether it may change while a daemon runs.
+
+        Only sections that were read of these settings count: the others are not this daemon's.
+
+        Raises:
+            SettingsError: `new` cannot be used.
+        """
+        changed = {}
+        for name, model in tuple(self._read.items()):
+            before, after = self.section(name, model), new.section(name, model)
+            for field in model.model_fields:
+                if getattr(before, field) != getattr(after, field):
+                    changed[f"{name}.{field}"] = field not in model.fixed
+        return changed
 
     @property
     def redis(self) -> RedisSettings:

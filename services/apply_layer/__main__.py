@@ -57,17 +57,23 @@ class ApplyMetrics:
                 self._unprotected.labels(output.symbol).set(float(output.position_unprotected_s))
 
 
-def service(settings: Settings, metrics: RunnerMetrics) -> Service[State, Policy]:
-    """The daemon, made from its settings."""
+def policy(settings: Settings) -> Policy:
+    """What it decides by; what the take-profit mode costs is told."""
     own = settings.section("apply_layer", ApplyLayerSettings)
     for leverage in (1, 10, 50):
         for warning in own.warnings(leverage):
             logger().warning("ladder_conflict", detail=warning)
+    return own.policy()
+
+
+def service(settings: Settings, metrics: RunnerMetrics) -> Service[State, Policy]:
+    """The daemon, made from its settings."""
+    own = settings.section("apply_layer", ApplyLayerSettings)
     return Service(
         "apply_layer",
         State,
         decide,
-        own.policy(),
+        policy(settings),
         outside=own.paper_venue() if own.venue == "paper" else _live(own),
         obeys_mode=True,
         measure=ApplyMetrics(metrics).measure,
@@ -88,7 +94,7 @@ def _live(own: ApplyLayerSettings) -> Outside:
 
 def main() -> None:
     """Run until told to stop."""
-    run_service("apply_layer", service)
+    run_service("apply_layer", service, policy)
 
 
 if __name__ == "__main__":

@@ -110,6 +110,9 @@ class ApplyLayerSettings(Section):
     With `venue = "binance-usdm"` the symbols are those that may be traded, and all of them.
     """
 
+    #: What the venue is made of, when the daemon starts.
+    fixed = frozenset({"venue", "symbols", "paper", "live"})
+
     venue: Literal["paper", "binance-usdm"] = "paper"
     symbols: tuple[str, ...] = ()
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)

@@ -10,15 +10,19 @@ from shared.runner import Service
 from shared.settings import Settings
 
 
+def policy(settings: Settings) -> Policy:
+    """What it decides by."""
+    return settings.section("exitbrain", ExitbrainSettings).policy()
+
+
 def service(settings: Settings, _metrics: RunnerMetrics) -> Service[State, Policy]:
     """The daemon, made from its settings."""
-    policy = settings.section("exitbrain", ExitbrainSettings).policy()
-    return Service("exitbrain", State, decide, policy)
+    return Service("exitbrain", State, decide, policy(settings))
 
 
 def main() -> None:
     """Run until told to stop."""
-    run_service("exitbrain", service)
+    run_service("exitbrain", service, policy)
 
 
 if __name__ == "__main__":

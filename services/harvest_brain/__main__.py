@@ -40,15 +40,21 @@ class HarvestMetrics:
             self._actions.labels(output.symbol, output.intent_type).inc()
 
 
+def policy(settings: Settings) -> Policy:
+    """What it decides by."""
+    return settings.section("harvest_brain", HarvestBrainSettings).policy()
+
+
 def service(settings: Settings, metrics: RunnerMetrics) -> Service[State, Policy]:
     """The daemon, made from its settings."""
-    policy = settings.section("harvest_brain", HarvestBrainSettings).policy()
-    return Service("harvest_brain", State, decide, policy, measure=HarvestMetrics(metrics).measure)
+    return Service(
+        "harvest_brain", State, decide, policy(settings), measure=HarvestMetrics(metrics).measure
+    )
 
 
 def main() -> None:
     """Run until told to stop."""
-    run_service("harvest_brain", service)
+    run_service("harvest_brain", service, policy)
 
 
 if __name__ == "__main__":

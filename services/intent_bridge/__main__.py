@@ -10,15 +10,19 @@ from shared.runner import Service
 from shared.settings import Settings
 
 
+def policy(settings: Settings) -> Policy:
+    """What it decides by."""
+    return settings.section("intent_bridge", IntentBridgeSettings).policy()
+
+
 def service(settings: Settings, _metrics: RunnerMetrics) -> Service[State, Policy]:
     """The daemon, made from its settings."""
-    policy = settings.section("intent_bridge", IntentBridgeSettings).policy()
-    return Service("intent_bridge", State, decide, policy, obeys_mode=True)
+    return Service("intent_bridge", State, decide, policy(settings), obeys_mode=True)
 
 
 def main() -> None:
     """Run until told to stop."""
-    run_service("intent_bridge", service)
+    run_service("intent_bridge", service, policy)
 
 
 if __name__ == "__main__":

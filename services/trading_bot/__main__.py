@@ -10,15 +10,19 @@ from shared.runner import Service
 from shared.settings import Settings
 
 
+def policy(settings: Settings) -> Policy:
+    """What it decides by."""
+    return settings.section("trading_bot", TradingBotSettings).policy()
+
+
 def service(settings: Settings, _metrics: RunnerMetrics) -> Service[State, Policy]:
     """The daemon, made from its settings."""
-    policy = settings.section("trading_bot", TradingBotSettings).policy()
-    return Service("trading_bot", State, decide, policy)
+    return Service("trading_bot", State, decide, policy(settings))
 
 
 def main() -> None:
     """Run until told to stop."""
-    run_service("trading_bot", service)
+    run_service("trading_bot", service, policy)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ class SymbolSettings(Section):
 class TradingBotSettings(Section):
     """An empty `symbols` trades whatever has prices; `position_size_usd` is notional."""
 
+    #: What a strategy remembers is of use to that strategy alone.
+    fixed = frozenset({"strategy"})
+
     strategy: str = "trend_following"
     symbols: tuple[str, ...] = ()
     min_confidence: Decimal = Field(default=Decimal("0.45"), ge=0, le=1)
