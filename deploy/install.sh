@@ -126,16 +126,23 @@ check_machine() {
 # --- files ----------------------------------------------------------------------------------------
 
 users_and_folders() {
-    if getent passwd quantum >/dev/null; then
-        same "user and group quantum"
-    else
-        act "user and group quantum" useradd --system --user-group --no-create-home quantum
-    fi
+    local one is_missing=''
+    put "$checkout/deploy/systemd/sysusers.conf" /etc/sysusers.d/quantum.conf
+    put "$checkout/deploy/systemd/tmpfiles.conf" /etc/tmpfiles.d/quantum.conf
     put "$checkout/deploy/redis/tmpfiles.conf" /etc/tmpfiles.d/quantum-redis.conf
-    if [[ -d /run/quantum-redis && -d $redis_data && -d $config/redis ]]; then
-        same "folders of Redis"
+    if getent group quantum >/dev/null; then
+        same "group quantum"
     else
-        act "folders of Redis" systemd-tmpfiles --create /etc/tmpfiles.d/quantum-redis.conf
+        act "group quantum" systemd-sysusers /etc/sysusers.d/quantum.conf
+    fi
+    for one in /run/quantum-redis $redis_data $config/redis $config/credentials $data/candles; do
+        [[ -d $one ]] || is_missing=yes
+    done
+    if [[ $is_missing ]]; then
+        act "folders of settings and data" systemd-tmpfiles --create \
+            /etc/tmpfiles.d/quantum.conf /etc/tmpfiles.d/quantum-redis.conf
+    else
+        same "folders of settings and data"
     fi
 }
 
@@ -147,7 +154,7 @@ folder_of_version() {
         cd "$checkout"
         {
             python3 --version
-            find pyproject.toml requirements-live.txt services shared \
+            find pyproject.toml requirements-live.txt services shared deploy/systemd \
                 -type f ! -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum
         } | sha256sum | cut -c -12
     )
@@ -176,6 +183,8 @@ build_now() {
     (cd "$checkout" && cp -R pyproject.toml README.md LICENSE services shared "$copy")
     "${pip[@]}" --no-index --no-deps --no-build-isolation "$copy"
     rm -rf "$copy"
+    # Its units, so that they go back with it.
+    cp -R "$checkout/deploy/systemd" "$folder/systemd"
     touch "$folder/.complete"
 }
 
@@ -187,20 +196,20 @@ settings() {
     fi
 }
 
-# Where a file of deploy/systemd belongs; nothing for what is only read here.
-place_of() {
-    case $1 in
-        sysusers.conf | tmpfiles.conf) echo "/etc/${1%.conf}.d/quantum.conf" ;;
-        *.service | *.socket | *.target | *.timer | *.d/*.conf) echo "$units/$1" ;;
-    esac
+# The units of a version; of one that is not built yet, as the checkout has them.
+units_of() {
+    local folder=$1/systemd
+    [[ -d $folder ]] || folder=$checkout/deploy/systemd
+    find "$folder" -type f \
+        \( -name '*.service' -o -name '*.socket' -o -name '*.target' -o -path '*.d/*.conf' \) \
+        -printf '%H %P\n' | sort
 }
 
-unit_files() {
-    local before=$changes file place
-    while read -r file; do
-        place=$(place_of "$file")
-        [[ ! $place ]] || put "$checkout/deploy/systemd/$file" "$place"
-    done < <(cd "$checkout/deploy/systemd" && find . -type f -printf '%P\n' | sort)
+put_units() {
+    local before=$changes folder file
+    while read -r folder file; do
+        put "$folder/$file" "$units/$file"
+    done < <(units_of "$1")
     ((changes == before)) || act "systemd has read them" systemctl daemon-reload
 }
 
@@ -228,7 +237,7 @@ administrator() (
 server() {
     local before=$changes restart file
     put "$checkout/deploy/redis/redis.conf" $config/redis/redis.conf 640 redis
-    file=redis-server@quantum.service.d/quantum.conf
+    file='redis-server@quantum.service.d/quantum.conf'
     put "$checkout/deploy/redis/$file" "$units/$file"
     restart=$((changes - before))
     ((restart == 0)) || act "systemd has read it" systemctl daemon-reload
@@ -301,14 +310,12 @@ turn_link() {
     mv -T $current.new $current
 }
 
-# The services that belong to a running suite: those of the target, and what was enabled besides.
+# The services that the target brings up: what is enabled.
 services() {
-    local wanted one
-    wanted=" $(systemctl show --property Wants --value quantum.target) "
+    local one
     for one in "${in_order[@]}"; do
-        one=quantum-$one.service
-        if [[ $wanted == *" $one "* ]] || systemctl is-enabled --quiet "$one" 2>/dev/null; then
-            echo "$one"
+        if systemctl is-enabled --quiet "quantum-$one.service" 2>/dev/null; then
+            echo "quantum-$one.service"
         fi
     done
 }
@@ -349,6 +356,7 @@ restart() {
     systemctl restart "$1" && return
     journalctl --unit "$1" --lines 10 --no-pager
     [[ $2 ]] || die "$1 does not start; its log is above"
+    put_units "$2"
     turn_link "$2"
     administrator "$2/bin/quantum" init
     for one in $(services); do
@@ -363,21 +371,17 @@ install_all() {
     old=$(readlink $current || true)
     [[ $old || ! -e $current ]] || die "$current is no link: move it away, it is not of this script"
     echo "quantum-trader ${new##*/}, from $checkout"
-    users_and_folders
     build "$new"
+    users_and_folders
     settings
-    unit_files
     server
     if [[ $dry_run ]]; then
-        act "functions of Redis, if they are others" true
+        act "functions of Redis, where they are others" true
     else
         check "$new"
     fi
-    if [[ $old == "$new" ]]; then
-        same "$current is ${new##*/}"
-    else
-        act "$current is ${new##*/}" turn_link "$new"
-    fi
+    put_units "$new"
+    act_unless "$old" "$new" "$current is ${new##*/}" turn_link "$new"
     command_on_path
     start "$new" "$old"
     [[ $old == "$new" ]] || forget_versions "$new" "$old"
@@ -396,34 +400,47 @@ forget_versions() {
 # --- away -----------------------------------------------------------------------------------------
 
 uninstall_all() {
-    local file place
+    local folder file
     echo "Positions at a venue stay open there, and so do their stops."
-    gone() { [[ -e $1 || -L $1 ]] || return 0; act "$1 is removed" rm -rf "$1"; }
     stop_now
-    while read -r file; do
-        place=$(place_of "$file")
-        [[ ! $place ]] || gone "$place"
-    done < <(cd "$checkout/deploy/systemd" && find . -type f -printf '%P\n' | sort)
-    gone $units/redis-server@quantum.service.d
-    gone /etc/tmpfiles.d/quantum-redis.conf
-    gone $sysctl
-    [[ $(readlink $on_path) != "$current/bin/quantum" ]] || gone $on_path
-    gone $home
+    while read -r folder file; do
+        remove "$units/$file"
+    done < <(units_of $current)
+    remove $units/quantum-.service.d
+    remove $units/quantum-.socket.d
+    remove $units/redis-server@quantum.service.d
+    remove /etc/sysusers.d/quantum.conf
+    remove /etc/tmpfiles.d/quantum.conf
+    remove /etc/tmpfiles.d/quantum-redis.conf
+    remove $sysctl
+    [[ $(readlink $on_path) != "$current/bin/quantum" ]] || remove $on_path
+    remove $home
     if [[ $purge ]]; then
-        gone $config
-        gone $redis_data
-        gone $data
+        remove $config
+        remove $redis_data
+        remove $data
     fi
-    act "systemd has read the rest" systemctl daemon-reload
-    [[ $purge ]] || echo "$config and $redis_data are kept; --uninstall --purge removes them."
+    act "systemd has read what is left" systemctl daemon-reload
+    [[ $purge ]] || echo "$config, $data and $redis_data are kept; --purge removes them, too."
+}
+
+remove() {
+    [[ ! -e $1 && ! -L $1 ]] || act "$1 is removed" rm -rf "$1"
 }
 
 stop_now() {
-    local running
-    running=$(systemctl list-units --plain --no-legend --all 'quantum*' $redis | cut -d ' ' -f 1)
-    [[ ! $running ]] || act "everything is stopped" systemctl stop $running
-    systemctl is-enabled --quiet quantum.target 2>/dev/null || return 0
-    act "nothing starts with the machine" systemctl disable --quiet quantum.target $redis
+    local running enabled
+    mapfile -t enabled < <(
+        systemctl list-unit-files --no-legend --state enabled 'quantum*' $redis | cut -d ' ' -f 1
+    )
+    ((${#enabled[@]} == 0)) ||
+        act "nothing starts with the machine" systemctl disable --quiet "${enabled[@]}"
+    # The target takes its daemons along; Redis ends when they have.
+    mapfile -t running < <(
+        systemctl list-units --plain --no-legend 'quantum*' | cut -d ' ' -f 1
+    )
+    ((${#running[@]} == 0)) || act "the daemons are stopped" systemctl stop "${running[@]}"
+    ! systemctl is-active --quiet $redis || act "$redis is stopped" systemctl stop $redis
 }
 
 read_command_line "$@"

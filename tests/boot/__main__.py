@@ -3,6 +3,7 @@
     --release NAME     the Debian to install on (bookworm)
     --cache FOLDER     where the tree and the packages are kept between runs
     --keep             leave the machine's tree behind, and say where
+    --working-tree     install what is not committed yet, too; otherwise a clone at HEAD
 
 Needs root, mmdebstrap, systemd-nspawn and git; of the network it needs package registries, the
 first time. Exits with 1 at the first thing that is not as it should be.
@@ -17,13 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.boot.evening import Evening
+from tests.boot.evening import CHECKOUT, Evening
 from tests.boot.machine import Failed, Machine
-from tests.boot.tree import clone, debian, unpack, wheels
+from tests.boot.tree import checkout, debian, unpack, wheels
 
 ROOT = Path(__file__).parents[2]
-#: The Python of each release.
-PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 
 
 def main() -> int:
@@ -32,9 +31,10 @@ def main() -> int:
         prog="python -m tests.boot", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--release", choices=sorted(PYTHONS), default="bookworm")
-    parser.add_argument("--cache", type=Path, default=Path("/var/tmp/quantum-boot"))  # noqa: S108
+    parser.add_argument("--release", default="bookworm")
+    parser.add_argument("--cache", type=Path, default=Path("/var/tmp/quantum-boot"))
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--working-tree", action="store_true")
     asked = parser.parse_args()
     missing = [name for name in ("mmdebstrap", "systemd-nspawn", "git") if not shutil.which(name)]
     if missing or os.geteuid():
@@ -54,11 +54,11 @@ def main() -> int:
 def _evening(asked: argparse.Namespace, folder: Path) -> int:
     tree = folder / "tree"
     unpack(debian(asked.cache, asked.release), tree)
-    version = clone(ROOT, tree / "root/quantum-trader")
-    shared = {wheels(asked.cache, ROOT, PYTHONS[asked.release]): "/wheels"}
+    checkout(ROOT, tree / CHECKOUT.lstrip("/"), working_tree=asked.working_tree)
+    shared = {wheels(asked.cache, ROOT, tree): "/wheels"}
     try:
         with Machine(tree, folder / "console.log", shared) as machine:
-            Evening(machine, version).play()
+            Evening(machine).play()
     except (Failed, AssertionError) as error:
         sys.stdout.write(f"FAILED: {error}\n")
         return 1

@@ -102,9 +102,12 @@ class Machine:
             Failed: it ended with another status than 0, with all that it said.
         """
         ended = subprocess.run(
-            ["nsenter", f"--target={self.init}", "--all", "--wd=/root", "--", "/usr/bin/env", "-i",
-             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
-             "LANG=C.UTF-8", "COLUMNS=160", *command],
+            [
+                "nsenter", f"--target={self.init}", "--all", "--",
+                "/usr/bin/env", "-i", "--chdir=/root",
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
+                "LANG=C.UTF-8", "COLUMNS=160", *command,
+            ],
             input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
             timeout=timeout_s,
         )  # fmt: skip
@@ -120,7 +123,7 @@ class Machine:
         """Ask a server inside, on its loopback, from this process."""
 
         def ask() -> str:
-            with urllib.request.urlopen(url, data=body, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(url, data=body, timeout=10) as answer:
                 return str(answer.read(), "utf-8")
 
         return self._in_its_network(ask)

@@ -7,11 +7,13 @@ folder.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
+
+from packaging.markers import Marker
 
 #: What deploy/README.md asks of a machine, and what makes a tree a machine.
 PACKAGES = (
@@ -46,19 +48,24 @@ def unpack(packed: Path, folder: Path) -> None:
     )  # fmt: skip
 
 
-def wheels(cache: Path, checkout: Path, python: str) -> Path:
-    """A folder with every locked package, for the Python of the tree."""
-    requirements = checkout / "requirements-live.txt"
-    digest = hashlib.sha256(requirements.read_bytes() + python.encode()).hexdigest()[:12]
-    folder = cache / f"wheels-{digest}"
+def wheels(cache: Path, checkout: Path, tree: Path) -> Path:
+    """A folder with every locked package that the Python of the tree needs."""
+    wanted = subprocess.run(
+        ["chroot", str(tree), "python3", "-c", "import platform; print(platform.python_version())"],
+        check=True, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+    locked = _for_python(wanted, (checkout / "requirements-live.txt").read_text(encoding="utf-8"))
+    folder = cache / f"wheels-{hashlib.sha256(locked.encode()).hexdigest()[:12]}"
     if not folder.exists():
-        beside = cache / f"wheels-{digest}.new"
+        beside = folder.with_suffix(".new")
         shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        (beside / "requirements.txt").write_text(locked, encoding="utf-8")
         subprocess.run(
             [
                 sys.executable, "-m", "pip", "download", "-qq", "--no-deps",
-                "--only-binary=:all:", "--python-version", python, "--require-hashes",
-                "--requirement", str(requirements), "--dest", str(beside),
+                "--only-binary=:all:", "--python-version", wanted, "--require-hashes",
+                "--requirement", str(beside / "requirements.txt"), "--dest", str(beside),
             ],
             check=True,
         )  # fmt: skip
@@ -66,10 +73,28 @@ def wheels(cache: Path, checkout: Path, python: str) -> Path:
     return folder
 
 
-def clone(repository: Path, folder: Path) -> str:
-    """A clone of the repository at HEAD, as a user has it; returns its version."""
+def _for_python(version: str, requirements: str) -> str:
+    """The requirements of another Python than this one: pip takes its own to judge the markers."""
+    environment = {"python_full_version": version, "python_version": version.rpartition(".")[0]}
+    kept = [f"# for Python {version}"]
+    for block in re.split(r"\n(?=[a-z0-9])", requirements, flags=re.IGNORECASE):
+        found = re.match(r"(\S+==\S+) ; (.*) \\\n", block)
+        if found is None:
+            kept.append(block)
+        elif Marker(found[2]).evaluate(environment):
+            kept.append(block.replace(f" ; {found[2]}", ""))
+    return "\n".join(kept)
+
+
+def checkout(repository: Path, folder: Path, *, working_tree: bool) -> None:
+    """The repository at HEAD as a user clones it, or with what is not committed yet."""
     subprocess.run(
         ["git", "clone", "--quiet", "--no-hardlinks", str(repository), str(folder)], check=True
     )
-    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return str(project["version"])
+    if working_tree:
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        files = subprocess.run(listed, cwd=repository, check=True, capture_output=True).stdout
+        for name in filter(None, files.decode().split("\0")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if (repository / name).exists():
+                shutil.copy2(repository / name, folder / name)
