@@ -15,10 +15,12 @@ from shared.cli.dead import dead
 from shared.cli.demo import demo
 from shared.cli.history import history
 from shared.cli.inspect import check, init
+from shared.cli.notify import notify
 from shared.cli.operate import close, mode
 from shared.cli.positions import positions
 from shared.cli.schemas import schemas
 from shared.cli.tail import tail
+from shared.cli.top import top
 from shared.cli.up import up
 from shared.cli.venue import venue
 from shared.cli.why import why
@@ -33,6 +35,7 @@ app = typer.Typer(
 app.add_typer(calc, name="calc")
 app.command("demo")(demo)
 app.command("up")(up)
+app.command("top")(top)
 app.command("positions")(positions)
 app.command("why")(why)
 app.command("tail")(tail)
@@ -42,6 +45,7 @@ app.command("mode")(mode)
 app.command("close")(close)
 app.command("check")(check)
 app.command("init")(init)
+app.command("notify")(notify)
 app.command("schemas")(schemas)
 app.command("bench")(bench)
 app.command("venue")(venue)

@@ -40,7 +40,7 @@ from shared.why.words import plain
 
 SOURCE = "operator"
 
-_MEANING = {
+MEANING = {
     Mode.RUN: "entries and exits pass",
     Mode.EXITS_ONLY: "no entry is admitted, exits pass",
     Mode.HALT: "no plan is executed at all; positions keep their stops",
@@ -67,22 +67,24 @@ def mode(
     its stop, is kept up in every mode.
     """
     with a_desk(config) as desk:
-        if to is None:
-            raw: Any = desk.client.get(MODE_KEY)
-        else:
-            raw = desk.client.set(MODE_KEY, Mode[to.name].value, get=True)
-    before = None if raw is None else str(raw, "utf-8", "replace")
+        before = switch(desk.client, None if to is None else Mode[to.name])
     was = Mode.of(before)
     now = was if to is None else Mode[to.name]
     if json_:
         typer.echo(json.dumps({"mode": now.value, "was": before or Mode.RUN.value}))
         return
-    told = f"{now}: {_MEANING[now]}."
+    told = f"{now}: {MEANING[now]}."
     if before is not None and before not in Mode.__members__:
         told += f" (The switch {'holds' if to is None else 'held'} {before!r}, which is no mode.)"
     elif to is not None:
         told += " It was so before." if was is now else f" It was {was}."
     typer.echo(told)
+
+
+def switch(client: Redis, to: Mode | None) -> str | None:
+    """What the switch holds; it is turned, if a mode is given, and what it held is returned."""
+    raw: Any = client.get(MODE_KEY) if to is None else client.set(MODE_KEY, to.value, get=True)
+    return None if raw is None else str(raw, "utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

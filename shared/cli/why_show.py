@@ -22,9 +22,11 @@ _TARGETS = ("take_profit", "take_profit_2", "take_profit_3")
 _STATES = {"taken": "green", "due": "red", "next": "cyan", "merged": "yellow", "ahead": "dim"}
 
 
-def show(story: Story, findings: list[Finding], chain: Chain | None) -> None:
-    """Print it for people."""
-    console = Console(highlight=False)
+def show(
+    story: Story, findings: list[Finding], chain: Chain | None = None, *, on: Console | None = None
+) -> None:
+    """Print it for people, on the terminal or on a console of the caller's."""
+    console = on or Console(highlight=False)
     console.print()
     for number, finding in enumerate(findings):
         colour = _COLOURS[finding.verdict]
