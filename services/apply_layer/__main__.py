@@ -9,23 +9,21 @@ from services.apply_layer.settings import ApplyLayerSettings
 from services.apply_layer.turn import Policy, State
 from shared.contracts import FillResult, PositionResult, RefusedResult, StopMovedResult
 from shared.daemon import run_service
-from shared.decisions import Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.runner import Outside, Service
 from shared.settings import Settings, SettingsError
-from shared.streams import VENUE_KEY
 
 _RESULTS = FillResult | RefusedResult | StopMovedResult | PositionResult
 
 
 class ApplyMetrics:
-    """How long a position stood without a stop, what became of plans, how the venue stands."""
+    """How long a position stood without a stop, and what became of plans."""
 
     def __init__(self, metrics: RunnerMetrics) -> None:
         registry = metrics.registry
         self._unprotected = Gauge(
-            "quantum_unprotected_seconds",
+            "quantum_position_longest_unprotected_seconds",
             "The longest that the open position stood without a live stop",
             ["symbol"],
             registry=registry,
@@ -34,26 +32,13 @@ class ApplyMetrics:
             "quantum_results", "Outcomes of plans", ["symbol", "status"], registry=registry
         )
 
-        self._unknown = Gauge(
-            "quantum_unknown_orders",
-            "Orders that may have been executed, without proof either way",
-            registry=registry,
-        )
-        self._barred = Gauge(
-            "quantum_entries_barred",
-            "Reasons why the venue takes no entries now",
-            registry=registry,
-        )
-
     def measure(self, output: object) -> None:
         """Take one committed output into account."""
-        if isinstance(output, Record) and output.key == VENUE_KEY:
-            fields = output.fields or {}
-            self._unknown.set(sum(name.startswith("unknown.") for name in fields))
-            self._barred.set(sum(name.startswith("barrier.") for name in fields))
         if isinstance(output, _RESULTS):
             self._results.labels(output.symbol, output.status).inc()
-            if output.position_unprotected_s is not None:
+            if not output.position_qty:
+                self._unprotected.remove(output.symbol)
+            elif output.position_unprotected_s is not None:
                 self._unprotected.labels(output.symbol).set(float(output.position_unprotected_s))
 
 

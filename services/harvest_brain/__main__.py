@@ -20,8 +20,12 @@ class HarvestMetrics:
 
     def __init__(self, metrics: RunnerMetrics) -> None:
         registry = metrics.registry
-        self._r = Gauge("quantum_r_multiple", "R, net of costs", ["symbol"], registry=registry)
-        self._kill = Gauge("quantum_kill_score", "Kill score", ["symbol"], registry=registry)
+        self._r = Gauge(
+            "quantum_harvest_r_multiple", "R, net of costs", ["symbol"], registry=registry
+        )
+        self._kill = Gauge(
+            "quantum_harvest_kill_score", "Kill score", ["symbol"], registry=registry
+        )
         self._actions = Counter(
             "quantum_harvest_actions", "Exits asked for", ["symbol", "action"], registry=registry
         )

@@ -64,18 +64,23 @@ def test_each_alert_fires_at_its_limit_and_not_before() -> None:
 
 
 @needs_promtool
-@by_name
-def test_an_alert_that_never_fires_is_found(rule: Rule, tmp_path: Path) -> None:
-    never = re.sub(r"expr: .*?\n( *)(for|labels):", r"expr: vector(0) == 1\n\1\2:", rule.text,
-                   count=1, flags=re.DOTALL)  # fmt: skip
-    assert never != rule.text
+def test_an_alert_that_never_fires_would_show(tmp_path: Path) -> None:
+    text = RULES.read_text(encoding="utf-8")
+    never, count = re.subn(
+        r"expr: .*?\n( *)(for|labels):", r"expr: vector(0) == 1\n\1\2:", text, flags=re.DOTALL
+    )
+    assert count == len(rules())
     (tmp_path / "rules").mkdir()
     (tmp_path / "tests").mkdir()
-    text = RULES.read_text(encoding="utf-8").replace(rule.text, never)
-    (tmp_path / "rules/quantum.rules.yml").write_text(text, encoding="utf-8")
+    (tmp_path / "rules/quantum.rules.yml").write_text(never, encoding="utf-8")
     copy = tmp_path / "tests/quantum.test.yml"
     copy.write_text(UNIT_TESTS.read_text(encoding="utf-8"), encoding="utf-8")
-    assert promtool("test", "rules", copy).returncode != 0
+    failed = promtool("test", "rules", copy).stdout
+    assert [
+        rule.name
+        for rule in rules()
+        if f'"{rule.name}"' not in failed and f"alertname: {rule.name}" not in failed
+    ] == []
 
 
 @by_name
