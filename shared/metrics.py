@@ -21,6 +21,12 @@ from shared.settings import SettingsError
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 
+class _Handed(ThreadingHTTPServer):
+    """For a process that may make no socket of the internet's: this one's own is replaced."""
+
+    address_family = socket.AF_UNIX
+
+
 class RunnerMetrics:
     """The runner's figures, in a registry of its own so that one process can hold several."""
 
@@ -86,7 +92,9 @@ class RunnerMetrics:
         handler = MetricsHandler.factory(self.registry)
         address = ("127.0.0.1", port)
         try:
-            server = ThreadingHTTPServer(address, handler, bind_and_activate=handed is None)
+            server = (ThreadingHTTPServer if handed is None else _Handed)(
+                address, handler, bind_and_activate=handed is None
+            )
         except OSError as error:
             raise SettingsError(f"metrics.base_port: 127.0.0.1:{port}: {error.strerror}") from None
         if handed is not None:
