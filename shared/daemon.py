@@ -42,7 +42,7 @@ def run_service(
     def body(settings: Settings, metrics: RunnerMetrics, stop: threading.Event) -> None:
         supervisor = Supervisor(os.environ)
         reload = Reload(settings, supervisor, policy)
-        signal.signal(signal.SIGHUP, reload.ask)
+        _on_hangup(reload)
         Runner(
             build(settings, metrics),
             RedisBus(settings.redis.url, name),
@@ -65,7 +65,7 @@ def run_producer(name: str, body: Callable[[Settings, Session, threading.Event],
         bus = RedisBus(settings.redis.url, name)
         supervisor = Supervisor(os.environ)
         reload = Reload[None](settings, supervisor)
-        signal.signal(signal.SIGHUP, reload.ask)
+        _on_hangup(reload)
         session = Session(
             bus, name, metrics=metrics, stop=stop, supervisor=supervisor, reload=reload.take
         )
@@ -75,6 +75,12 @@ def run_producer(name: str, body: Callable[[Settings, Session, threading.Event],
             bus.close()
 
     run_process(name, wrapped)
+
+
+def _on_hangup(reload: Reload[P]) -> None:
+    # In a terminal the signal says that the terminal has gone.
+    if not sys.stderr.isatty():
+        signal.signal(signal.SIGHUP, reload.ask)
 
 
 def run_process(name: str, body: Body) -> None:

@@ -7,7 +7,6 @@ decided by two policies; with the state that is there, a new policy is what a re
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -33,17 +32,18 @@ class Reload(Generic[P]):
         self._settings = settings
         self._supervisor = supervisor
         self._policy = policy
-        self._asked = threading.Event()
+        self._asked = False
 
     def ask(self, *_signal: object) -> None:
         """Note that the settings should be read again; in place of a signal's handler."""
-        self._asked.set()
+        self._asked = True
 
     def take(self) -> P | None:
         """What to decide by from now on, if that was asked for and can be; else None."""
-        if not self._asked.is_set():
+        if not self._asked:
             return None
-        self._asked.clear()
+        # First, so that whoever asks while it is being read is answered by reading it once more.
+        self._asked = False
         self._supervisor.reloading()
         try:
             policy = self._read_again()

@@ -52,7 +52,7 @@ class Supervisor:
 
     def status(self, text: str) -> None:
         """One line for people, who read it in `systemctl status`."""
-        line = " ".join(f"{text}; {self.remark}".split()) if self.remark else text
+        line = " ".join("; ".join(filter(None, (text, self.remark))).split())
         if line != self._told:
             self._told = line
             self._say(f"STATUS={line}")
