@@ -38,7 +38,8 @@ _FRESH_S = 10.0
 class WatchMetrics(Collector):
     """The figures of the last look, as long as they tell how things are."""
 
-    def __init__(self) -> None:
+    def __init__(self, fresh_s: float = _FRESH_S) -> None:
+        self._fresh_s = fresh_s
         self._figures = Figures(())
         self._fresh_until = 0.0
         self._looked_at = 0.0
@@ -47,7 +48,7 @@ class WatchMetrics(Collector):
     def show(self, figures: Figures) -> None:
         """Take over the figures of a look."""
         self._figures = figures
-        self._fresh_until = time.monotonic() + _FRESH_S
+        self._fresh_until = time.monotonic() + self._fresh_s
         self._looked_at = time.time()
 
     def collect(self) -> Iterable[Metric]:

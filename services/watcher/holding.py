@@ -1,9 +1,9 @@
 """An open position as watcher sees it: R by the last price, rungs reached and not taken, its stop.
 
-Pure; reads and writes nothing. Nothing here comes from harvest_brain: R is worked out anew from
-the position's record and the last price, the ladder from the settings, so that a harvest_brain that
-hangs, or errs, shows. Only adding to a position after a part of it was closed makes the two differ
-a little: the record does not tell what the first part's risk was.
+Pure; reads and writes nothing. How far a position is does not come from harvest_brain: R is worked
+out anew from the position's record and the last price, so that a harvest_brain that hangs, or errs,
+shows. Only adding to a position after a part of it was closed makes the two differ a little: the
+record does not tell what the first part's risk was.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from shared.streams import (
     MARKET_TICK,
     STREAMS,
     TRADE_INTENT,
+    harvest_key,
     position_key,
     state_key,
 )
@@ -89,13 +90,21 @@ class Reader:
         unreadable = [name.partition(": ")[0].rpartition(":")[2] for name in overview.unreadable]
         held = {}
         for symbol in [*known, *unreadable]:
-            flat, [rules] = call_all(
+            flat, [rules], terms = call_all(
                 self.client,
                 ("HGETALL", position_key(symbol)),
                 ("HMGET", state_key("apply_layer"), f"rules/{symbol}"),
+                ("HMGET", harvest_key(symbol), "position_id", "rungs"),
             )
             if flat:
-                record = {str(k, "utf-8"): str(v, "utf-8") for k, v in pairs(flat)}
-                held[symbol] = Kept(position=record, harvest={}, rules=rules_in(rules))
+                record = _texts(flat)
+                own, rungs = (word and str(word, "utf-8") for word in terms)
+                # The ladder that the position was opened under; of how it stands, not a word.
+                harvest = {"rungs": rungs} if rungs and own == record.get("position_id") else {}
+                held[symbol] = Kept(position=record, harvest=harvest, rules=rules_in(rules))
         persistence: Any = self.client.info("persistence")
         return Look(overview, held, {name: str(value) for name, value in persistence.items()})
+
+
+def _texts(flat: list[bytes]) -> dict[str, str]:
+    return {str(name, "utf-8"): str(value, "utf-8") for name, value in pairs(flat)}

@@ -25,8 +25,8 @@ class Heard:
 class Look:
     """All that stands at one moment, by the server's clock.
 
-    `held` are the records of the open positions, without a word of harvest_brain's. `persistence`
-    is what the server says of its own durability.
+    `held` are the records of the open positions; of harvest_brain's there is only the ladder that a
+    position was opened under. `persistence` is what the server says of its own durability.
     """
 
     overview: Overview

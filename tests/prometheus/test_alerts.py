@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from shared.cli.demo_market import write_candles
 from shared.contracts import EntryIntent, MarketTick, encode
 from shared.formulas import price_at_r
 from shared.sides import PositionSide
@@ -39,7 +40,6 @@ from tests.ring.live import (
     call,
     is_quiet,
     ladder,
-    write_candles,
 )
 from tests.ring.messages import golden, send
 from tests.ring.test_metrics_and_logs import free_range
