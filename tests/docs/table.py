@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: What is run without a row: it changes nothing outside the test's own server and folder.
-PROGRAMS = ("quantum", ".venv/bin/quantum", "redis-cli", "set", "cat", "cd")
+PROGRAMS = ("quantum", ".venv/bin/quantum", "redis-cli", "set", "echo")
 
 #: Candle files that the documents speak of; each is a quiet day, a climb and a fall.
 CANDLES = ("BTCUSDT-1m-2025-06.csv.gz", "SOLUSDT-1m-2025-06.csv.gz")
@@ -79,6 +79,14 @@ TABLE: dict[str, Run | Elsewhere] = {
     # A replay brings a server of its own; the one at REDIS_URL has a ring already.
     "*quantum up --replay *--until-end*": Run(
         "env -u REDIS_URL {command}", says=("Nothing is pending, no dead letters",)
+    ),
+    # docs/formulas.md
+    ".venv/bin/python -m pip install matplotlib": Elsewhere(
+        "nothing comes from outside", "tests/docs/test_plots.py"
+    ),
+    ".venv/bin/python -m tests.docs.draw": Elsewhere(
+        "it needs matplotlib",
+        "tests/docs/test_plots.py::test_a_plot_that_is_drawn_again_is_the_same",
     ),
     # docs/operations.md
     "sudoedit /etc/quantum/credentials/*": Elsewhere(_ROOT, "deploy/install.sh"),

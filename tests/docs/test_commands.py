@@ -60,10 +60,14 @@ def _wrong(command: Command, row: Run, said: Said) -> str:
 
 def as_shown(shown: tuple[str, ...], said: str) -> bool:
     """Whether an output is the one that a document shows; `...` stands for any lines."""
-    rows = [row.rstrip() for row in said.strip("\n").splitlines()]
-    text = "\n".join(row.rstrip() for row in shown).strip("\n")
-    parts = [re.escape(part) for part in re.split(r"^\.\.\.$\n?", text, flags=re.MULTILINE)]
-    return re.fullmatch("(?:.*\n)*?".join(parts), "\n".join(rows)) is not None
+    parts = re.split(r"^\.\.\.\n", _lines(shown), flags=re.MULTILINE)
+    pattern = "(?:.*\n)*?".join(re.escape(part) for part in parts)
+    return re.fullmatch(pattern, _lines(said.splitlines())) is not None
+
+
+def _lines(rows: Iterable[str]) -> str:
+    """Rows without blanks at their ends, and without empty ones before and after."""
+    return "\n".join(row.rstrip() for row in rows).strip("\n") + "\n"
 
 
 def test_every_row_of_the_table_fits_a_command() -> None:
@@ -88,6 +92,7 @@ def test_what_holds_a_command_that_is_not_typed_is_there(key: str) -> None:
         (("first", "...", "last"), "first\nsecond\nthird\nlast\n", True),
         (("first", "...", "last"), "first\nlast\n", True),
         (("first", "..."), "second\n", False),
+        (("...", "second", "..."), "first\nsecond\nthird\n", True),
         (("R (net)",), "R (net)\nmore\n", False),
     ],
 )
