@@ -127,6 +127,17 @@ def notifier_rights() -> Rights:
     return rights
 
 
+def dashboard_rights() -> Rights:
+    """What dashboard needs to look at everything that a page shows."""
+    rights: Rights = defaultdict(set)
+    _give(rights, "time scan", [KEYLESS])
+    ours = [key for key in KEYS if key.startswith("quantum:")]
+    _give(rights, "get hgetall hmget exists", ours)
+    _give(rights, "xlen xrange xrevrange xpending xinfo|groups xinfo|consumers", ours)
+    _give(rights, "hset expire", [heartbeat_key("dashboard")])
+    return rights
+
+
 def operator_rights() -> Rights:
     """What a person needs to look at everything."""
     rights: Rights = defaultdict(set)
@@ -160,6 +171,7 @@ def expected_rights() -> dict[str, Rights]:
         **{daemon: daemon_rights(daemon) for daemon in DAEMONS},
         "watcher": watcher_rights(),
         "notifier": notifier_rights(),
+        "dashboard": dashboard_rights(),
         "operator": operator_rights(),
         "administrator": administrator_rights(),
     }

@@ -27,7 +27,7 @@ from tests.ring.live import a_client, quantum
 DEPLOYED = Path(__file__).parents[2] / "deploy/redis"
 SET_PASSWORDS = DEPLOYED / "set_passwords.py"
 #: The programs beside the ring that have a user.
-LOOKERS = ("watcher", "notifier")
+LOOKERS = ("watcher", "notifier", "dashboard")
 PEOPLE = ("operator", "administrator")
 #: Everyone who can log in.
 USERS = (*DAEMONS, *LOOKERS, *PEOPLE)

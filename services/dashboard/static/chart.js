@@ -219,11 +219,11 @@ const tidy = (r) => String(Number(r.toFixed(2)));
 function legendOf(told) {
   if (told.entry === undefined) return [h("span", {}, "price")];
   return [
-    h("span", { class: "key price" }, "price"),
-    h("span", { class: "key stop" }, "stop"),
-    h("span", { class: "key rung" }, "rung"),
-    told.targets?.length ? h("span", { class: "key target" }, "target") : null,
-    h("span", {}, "△ entry"), h("span", {}, "▼ exit"),
+    h("span", { class: "key of-price" }, "price"),
+    h("span", { class: "key of-stop" }, "stop"),
+    h("span", { class: "key of-rung" }, "rung"),
+    told.targets?.length ? h("span", { class: "key of-target" }, "target") : null,
+    h("span", {}, "△ ▽ entry"), h("span", {}, "▲ ▼ exit"),
     told.at.length && told.at[0] > told.opened + told.width_s
       ? h("span", {}, `prices are kept since ${new Date(told.at[0] * 1000).toISOString().slice(11, 16)}`) : null,
   ];

@@ -1,5 +1,7 @@
 // Events as they come, and how old the last news is. A page without news must never look alive.
 
+import { clock } from "./words.js";
+
 const LATE_MS = 3500;
 const AGAIN_MS = 2000;
 
@@ -27,6 +29,7 @@ function open(path, handlers, state) {
       handlers[name]?.(page);
       // Only what could be shown counts as news.
       if (name === "overview") {
+        state.now = page.now;
         state.newsAt = performance.now() - ageS * 1000;
         state.reason = "";
       } else if (name === "down") {
@@ -46,7 +49,7 @@ function pulse(state) {
   document.body.classList.toggle("late", late);
   const why = state.reason || (state.connected ? "" : "the dashboard does not answer");
   set(status, !late ? "live" : `no news${why ? `: ${why}` : ""}`);
-  set(figure, !late ? "" : silentMs === Infinity ? "since this page was opened" : `for ${Math.floor(silentMs / 1000)} s`);
+  set(figure, !late ? clock(state.now) : silentMs === Infinity ? "since this page was opened" : `for ${Math.floor(silentMs / 1000)} s`);
   const title = document.title.replace(/^✖ no news – /, "");
   const wanted = late ? `✖ no news – ${title}` : title;
   if (document.title !== wanted) document.title = wanted;

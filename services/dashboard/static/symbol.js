@@ -38,7 +38,7 @@ function renderStory(page) {
   show(place("findings"), page.findings.map(finding));
   chart.show(page.chart);
   show(place("story"), [
-    page.rungs?.length ? panel("Rungs", rungs(page.rungs)) : null,
+    page.rungs?.length ? panel("Rungs", rungs(page.rungs, page.chart.rungs)) : null,
     page.stops?.length ? panel("Stop", stops(page.stops)) : null,
     page.kill?.score ? panel("Kill score", kill(page.kill)) : null,
     page.orders?.length ? panel("Orders without an outcome", orders(page.orders)) : null,
@@ -56,20 +56,17 @@ function finding(one, number) {
 
 const panel = (title, ...content) => h("section", { "data-key": title }, h("h2", {}, title), h("div", { class: "panel" }, content));
 
-function rungs(all) {
+function rungs(all, drawn) {
   return h("div", { class: "scroll" }, h("table", {},
     h("thead", {}, h("tr", {}, ["", "takes", "R", "price", "quantity", "how it stands"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, all.map((rung) => h("tr", { class: rung.state },
+    h("tbody", {}, all.map((rung, number) => h("tr", { class: rung.state },
       h("td", { class: "shape", "aria-hidden": "true" }, shapeOf(rung.state)),
       h("td", {}, share(rung.name)),
       h("td", { class: "figures" }, Number(rung.r_level).toFixed(2)),
-      h("td", { class: "figures" }, rounded(rung.price)),
+      h("td", { class: "figures" }, String(drawn[number].price)),
       h("td", { class: "figures" }, rung.qty),
       h("td", {}, h("b", {}, meaningOf(rung.state)), rung.why ? `, ${rung.why}` : ""))))));
 }
-
-/** A computed price has many decimals; eight digits say where it is. */
-const rounded = (text) => (text.length > 10 ? String(Number(Number(text).toPrecision(8))) : text);
 
 function stops(all) {
   return h("ol", { class: "events" }, [...all].reverse().map((stop) => h("li", {},
@@ -83,7 +80,6 @@ function kill(score) {
     h("p", { class: "figures" }, h("b", {}, Number(score.score).toFixed(4))),
     h("ul", { class: "rows" }, Object.entries(score.parts).map(([name, value]) => h("li", {},
       h("span", {}, name.replaceAll("_", " ")),
-      h("meter", { min: 0, max: 1, value, "aria-label": name }),
       h("small", { class: "figures" }, signed(value))))));
 }
 

@@ -20,6 +20,8 @@ export function track(position) {
   const low = Math.min(-1, r, stop ?? 0) - 0.35;
   const high = Math.max(1, r, stop ?? 0, ...levels) + 0.45;
   const at = (value) => `${(((value - low) / (high - low)) * 100).toFixed(2)}%`;
+  // A label at either end stays within the card.
+  const near = (value) => (parseFloat(at(value)) < 15 ? "start" : parseFloat(at(value)) > 85 ? "end" : "");
   const from = Math.min(0, r);
   const width = ((Math.abs(r) / (high - low)) * 100).toFixed(2);
   return h("div", { class: "track", role: "img", "aria-label": inWords(position) },
@@ -30,7 +32,7 @@ export function track(position) {
     }),
     h("div", { class: "zero", style: { left: at(0) } }, h("span", { class: "below" }, "0")),
     stop === null ? null : h("div", { class: "stop", style: { left: at(stop) } },
-      h("span", { class: "above" }, `stop ${signed(stop)}`)),
+      h("span", { class: `above ${near(stop)}` }, `stop ${signed(stop)}`)),
     position.rungs.map((rung) => h("div", {
       class: `rung ${rung.state}`,
       style: { left: at(Number(rung.r_level)) },

@@ -43,7 +43,7 @@ class Frame:
 
 
 class Board:
-    """Frames by name: `overview`, `down` and one for each symbol that is looked at."""
+    """Frames by name: `overview`, `down`, and one `symbol` for each that is looked at."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # After a restart the numbers begin anew; those of before must not be taken for ours.
@@ -59,12 +59,13 @@ class Board:
         self._symbols: Counter[str] = Counter()
 
     def put(self, name: str, event: str, json: str) -> None:
-        """Put a frame up; from any thread."""
-        self._loop.call_soon_threadsafe(self._put, name, event, json, time.monotonic())
+        """Put a frame up, from a thread. Returns when the loop has it: one that hangs shows."""
+        made_at = time.monotonic()
+        asyncio.run_coroutine_threadsafe(self._put(name, event, json, made_at), self._loop).result()
 
-    def _put(self, name: str, event: str, json: str, made_at: float) -> None:
-        if name != event and name not in self._symbols:
-            return  # Whoever looked at the symbol has left meanwhile.
+    async def _put(self, name: str, event: str, json: str, made_at: float) -> None:
+        if event == "symbol" and name not in self._symbols:
+            return  # Whoever looked at it has left meanwhile.
         self._number += 1
         self._frames[name] = Frame(self._number, event, json, made_at)
         self._wake()
@@ -85,7 +86,7 @@ class Board:
         return int(number) if ours else 0
 
     async def newer(self, seen: int, names: tuple[str, ...]) -> list[Frame]:
-        """The frames of `names` after `seen`, oldest first; waits for one. None when closed."""
+        """The frames of `names` after `seen`, oldest first; waits for one, or the end."""
         while not self.closed:
             frames = [self._frames[name] for name in names if name in self._frames]
             fresh = sorted((f for f in frames if f.number > seen), key=lambda f: f.number)

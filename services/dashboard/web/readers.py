@@ -7,11 +7,9 @@ program's heartbeat and nothing else.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -24,6 +22,7 @@ from shared.bus import connect
 from shared.bus.client import call
 from shared.log import logger
 from shared.overview.read import read_overview
+from shared.session import Session
 from shared.streams import MARKET_TICK
 from shared.why.findings import findings_of
 from shared.why.picture import Terms
@@ -37,51 +36,43 @@ _PAGES = 25
 _SHARE = 0.25
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where to read, by which terms, and whom to tell of a reading that failed."""
-
-    url: str
-    terms_of: Callable[[str], Terms]
-    failed: Callable[[], None]
-
-
 class Readers:
     """Reads for the board until told to stop; `overview` and `stories` each fill a thread."""
 
-    def __init__(self, source: Source, board: Board, stop: threading.Event) -> None:
+    def __init__(
+        self, session: Session, url: str, terms_of: Callable[[str], Terms], board: Board
+    ) -> None:
         self.prices = Prices()
-        self._source = source
+        self._session = session
+        self._stop = session.stop
+        self._url = url
+        self._terms_of = terms_of
         self._board = board
-        self._stop = stop
         self._read_to = "0-0"
-        self._away = False
 
     def overview(self, every_s: float) -> None:
         """Read the ring again and again, and say so when it cannot be read."""
-        with closing(connect(self._source.url)) as client:
+        away = ""
+        with closing(connect(self._url)) as client:
             while not self._stop.is_set():
                 started = time.monotonic()
-                try:
-                    self._read_overview(client)
-                except RedisError as error:
-                    self._source.failed()
-                    self._board.put("down", "down", _json({"reason": str(error)}))
-                    self._tell(away=True, reason=str(error))
-                else:
-                    self._tell(away=False)
+                before, away = away, self._read_overview(client)
+                if bool(before) != bool(away):
+                    logger().warning("server_unavailable" if away else "server_back", reason=away)
+                self._session.housekeeping(waits_for=away)
                 self._stop.wait(max(every_s - (time.monotonic() - started), every_s / 10))
 
-    def _read_overview(self, client: Redis) -> None:
-        self._follow_prices(client)
-        page = page_of(read_overview(client, self._source.terms_of), self.prices)
+    def _read_overview(self, client: Redis) -> str:
+        """Put the overview up, or why there is none, which is returned."""
+        try:
+            self._follow_prices(client)
+            page = page_of(read_overview(client, self._terms_of), self.prices)
+        except RedisError as error:
+            self._session.metrics.bus_down.inc()
+            self._board.put("down", "down", _json({"reason": str(error)}))
+            return f"Redis: {error}"
         self._board.put("overview", "overview", _json(page))
-
-    def _tell(self, *, away: bool, **story: str) -> None:
-        """Log when the server goes away and when it is back."""
-        if away != self._away:
-            self._away = away
-            logger().warning("server_unavailable" if away else "server_back", **story)
+        return ""
 
     def _follow_prices(self, client: Redis) -> None:
         """Take over the prices that have come since the last look."""
@@ -100,7 +91,7 @@ class Readers:
     def stories(self, every_s: float) -> None:
         """Read the stories of the symbols that somebody looks at, each not too often."""
         read_at: dict[str, float] = {}
-        with closing(connect(self._source.url)) as client:
+        with closing(connect(self._url)) as client:
             while not self._stop.is_set():
                 self._board.wanted.wait(every_s / 4)
                 self._board.wanted.clear()
@@ -116,7 +107,7 @@ class Readers:
         """Put the page of one symbol up; returns how long that took."""
         started = time.monotonic()
         try:
-            story = story_of(read_picture(client, symbol, self._source.terms_of(symbol)))
+            story = story_of(read_picture(client, symbol, self._terms_of(symbol)))
             page = symbol_page(story, findings_of(story), self.prices.of(symbol))
         except RedisError:
             return 0.0  # The other thread says so; this one asks again in its time.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,21 +13,28 @@ from aiohttp import web
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.web.app import application
 from services.dashboard.web.board import Board
-from services.dashboard.web.readers import Readers, Source
+from services.dashboard.web.readers import Readers
 from shared.log import logger
+from shared.session import Session
+from shared.why.picture import Terms
 
 #: How long answers may take to finish when told to stop, in seconds.
 _FINISH_S = 2.0
 
 
 async def serve(
-    door: socket.socket, settings: DashboardSettings, source: Source, stop: threading.Event
+    door: socket.socket,
+    own: DashboardSettings,
+    *,
+    session: Session,
+    url: str,
+    terms_of: Callable[[str], Terms],
 ) -> None:
-    """Serve on `door` until `stop` is set. A thread that ends by a bug ends all with its error."""
-    loop = asyncio.get_running_loop()
+    """Serve on `door` until told to stop. A thread that ends by a bug ends all with its error."""
+    loop, stop = asyncio.get_running_loop(), session.stop
     board = Board(loop)
-    readers = Readers(source, board, stop)
-    app = application(board, settings.host_names)
+    readers = Readers(session, url, terms_of, board)
+    app = application(board, own.host_names)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FINISH_S)
     await runner.setup()
     await web.SockSite(runner, door).start()
@@ -35,8 +42,8 @@ async def serve(
     logger().info("serving", address=f"http://{host}:{port}/")
     with ThreadPoolExecutor(3, "dashboard") as threads:
         work: list[asyncio.Future[Any]] = [
-            loop.run_in_executor(threads, readers.overview, settings.refresh_s),
-            loop.run_in_executor(threads, readers.stories, settings.why_every_s),
+            loop.run_in_executor(threads, readers.overview, own.refresh_s),
+            loop.run_in_executor(threads, readers.stories, own.why_every_s),
             loop.run_in_executor(threads, stop.wait),
         ]
         try:
