@@ -19,6 +19,7 @@ from services.apply_layer.exchange import (
     Trades,
     VenueHealth,
 )
+from services.apply_layer.history import is_harvest
 from services.apply_layer.journal import Leg, Sent, reducing
 from services.apply_layer.outcomes import (
     asked_for,
@@ -123,10 +124,7 @@ def on_filled(turn: Turn, fact: OrderFilled) -> None:
     if adds:
         _grown(turn, fact, position, sent)
         return
-    harvest = sent is not None and (
-        sent.leg is Leg.TARGET or (sent.leg is Leg.EXIT and sent.action.startswith("PARTIAL"))
-    )
-    position = reduced_by(position, fact, harvest=harvest)
+    position = reduced_by(position, fact, harvest=_is_harvest(fact, sent))
     if not position.qty:
         position = replace(position, stop_loss=None, stop_order=None)
     turn.keep(position)
@@ -134,6 +132,17 @@ def on_filled(turn: Turn, fact: OrderFilled) -> None:
     if not position.qty:
         for left in turn.orders_of(fact.symbol):
             withdraw(turn, left)
+
+
+def _is_harvest(fact: OrderFilled, sent: Sent | None) -> bool:
+    """Whether a trade took profit for a rung.
+
+    An order of ours that the journal does not know was sent after the state that was restored; what
+    it took must not be taken again.
+    """
+    if sent is None:
+        return is_harvest(fact.client_order_id)
+    return sent.leg is Leg.TARGET or (sent.leg is Leg.EXIT and sent.action.startswith("PARTIAL"))
 
 
 def on_trades(turn: Turn, fact: Trades) -> None:

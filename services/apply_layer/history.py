@@ -52,9 +52,10 @@ def past_of(position: VenuePosition, trades: Sequence[OrderFilled]) -> Past:
     )
 
 
+def is_harvest(client_order_id: str) -> bool:
+    """Whether an order took profit for a rung, by nothing but its name."""
+    return OURS.fullmatch(client_order_id) is not None and client_order_id.startswith(_HARVESTS)
+
+
 def _harvests(position: VenuePosition, trade: OrderFilled) -> bool:
-    return (
-        trade.side is position.side.exit
-        and trade.client_order_id.startswith(_HARVESTS)
-        and OURS.fullmatch(trade.client_order_id) is not None
-    )
+    return trade.side is position.side.exit and is_harvest(trade.client_order_id)

@@ -171,6 +171,7 @@ class Account:
             else:
                 trades = self.new_trades(symbol)
                 facts += [Trades(trades)] if trades else []
+                position = position and _with_its_past(position, trades)
                 cursors[symbol] = cursor_after(trades) or self._cursors[symbol]
             if position is not None:
                 positions.append(position)
@@ -362,6 +363,15 @@ class Account:
         return [
             FundingPaid(row["symbol"], number(row["income"]), moment(row["time"])) for row in told
         ]
+
+
+def _with_its_past(position: VenuePosition, trades: tuple[OrderFilled, ...]) -> VenuePosition:
+    """A position with what these trades tell of it, if they reach back to its opening.
+
+    With an older state restored, it may be ours without our remembering it.
+    """
+    past = past_of(position, trades)
+    return replace(position, past=past, opened_at=past.opened_at) if past.known else position
 
 
 def cursor_after(trades: tuple[OrderFilled, ...]) -> tuple[int, datetime] | None:
