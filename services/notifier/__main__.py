@@ -98,6 +98,7 @@ class Notifier:
         policy: Policy,
         *,
         now: Callable[[], datetime] = _wall_clock,
+        block_ms: int = BLOCK_MS,
     ) -> None:
         self.state = State()
         self._session = session
@@ -105,17 +106,19 @@ class Notifier:
         self._receivers = receivers
         self._policy = policy
         self._now = now
+        self._block_ms = block_ms
         self._metrics = NotifierMetrics(session.metrics)
         self._codec = StateCodec(State)
         self._kept = self.state
         self._unkept: tuple[Commit, State] | None = None
         self._standing = False
+        self._away = False
         self._look_at = 0.0
         self._sends: list[Send] = []
 
     def run(self) -> None:
         """Turn until told to stop, and wait for what is on its way then."""
-        self._take(Began(self._receivers.names, {}))
+        self.begin()
         try:
             while not self._session.stop.is_set():
                 self.turn()
@@ -128,6 +131,10 @@ class Notifier:
             self._receivers.close()
             self._listener.close()
         logger().info("stopped")
+
+    def begin(self) -> None:
+        """Know who is told before anything else is known: there may be no server to ask."""
+        self._take(Began(self._receivers.names, {}))
 
     def turn(self) -> None:
         """Hear what is new, tell what is due."""
@@ -143,16 +150,19 @@ class Notifier:
                 # What could not be kept is told all the same: late is worse than twice.
                 self._lost_sight(error)
         for send in self._sends:
-            self._receivers.send(send.receiver, send.notice)
+            notice = send.notice
+            self._receivers.send(
+                send.receiver, title=notice.title, body=notice.body, severity=notice.severity
+            )
         self._sends.clear()
-        self._session.housekeeping()
+        self._session.housekeeping(waits_for="" if reachable else "Redis")
 
     def _hear(self) -> bool:
         """Take everything that is new; False if the server cannot be asked."""
         try:
             if not self._standing:
-                self._begin()
-            for event in self._listener.hear(self.state.cursors, block_ms=BLOCK_MS):
+                self._take_over()
+            for event in self._listener.hear(self.state.cursors, block_ms=self._block_ms):
                 self._take(event)
             if time.monotonic() >= self._look_at:
                 self._look_at = time.monotonic() + _LOOK_S
@@ -161,11 +171,17 @@ class Notifier:
             self._lost_sight(error)
             self._session.stop.wait(_RETRY_S)
             return False
+        if self._away:
+            self._away = False
+            logger().info("server_back")
         return True
 
-    def _begin(self) -> None:
+    def _take_over(self) -> None:
         """Take over what is remembered; who never listened before begins with what comes now."""
         documents = self._session.bus.acquire()
+        # Before it was known what is remembered, only that the server is away can be on its way.
+        for handed in self._receivers.handed(wait=True):
+            self._take(handed)
         self._kept = self._codec.load(documents)
         ends = {} if self._kept.cursors else self._listener.ends()
         began = Began(self._receivers.names, ends, away(self.state.shown))
@@ -176,7 +192,9 @@ class Notifier:
 
     def _lost_sight(self, error: BusDown | NotReady) -> None:
         self._session.metrics.bus_down.inc()
-        logger().warning("server_unavailable", reason=str(error))
+        if not self._away:
+            self._away = True
+            logger().warning("server_unavailable", reason=str(error))
         self._take(Unseen(str(error)))
 
     def _keep(self) -> None:

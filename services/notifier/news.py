@@ -35,7 +35,8 @@ def news_of(heard: Heard) -> News | None:
         case FillResult():
             return _fill(heard.message, heard.at)
         case StopMovedResult():
-            return _said(heard, Kind.STOP_MOVED, _left(heard.message))
+            text = f"{_stop(heard.message)} now, {plain(heard.message.position_qty)} held"
+            return _said(heard, Kind.STOP_MOVED, text)
         case PositionResult(status="ADOPTED"):
             text = f"adopted {_held(heard.message)}, {_stop(heard.message)}"
             return _said(heard, Kind.ADOPTION, text)

@@ -24,13 +24,9 @@ _MODES = {
     Mode.EXITS_ONLY: "no entry is admitted, exits pass",
     Mode.HALT: "nothing is executed, positions keep their stops",
 }
-_URGENT = {
-    "rung_not_taken",
-    "position_without_stop",
-    "unknown_order",
-    "redis_not_durable",
-    "watcher_silent",
-}
+_URGENT = {"rung_not_taken", "position_without_stop", "redis_not_durable", "watcher_silent"}
+#: Told from the venue's record itself, which stands whether watcher looks or not.
+_TOLD_ALREADY = "unknown_order"
 _MODE, _AWAY, _AWAY_TOLD = "mode", "server", "server_told"
 _VENUE, _WATCH = "venue/", "watch/"
 
@@ -115,7 +111,7 @@ def _of_venue(field: str, before: str | None, text: str | None, now: datetime) -
             if text is not None
             else f"{symbol}: what became of the order ({leg}) is known now"
         )
-        yield News(Kind.UNKNOWN_ORDER, Severity.WARNING, now, brief(told), symbol)
+        yield News(Kind.UNKNOWN_ORDER, Severity.URGENT, now, brief(told), symbol)
 
 
 def _of_watch(field: str, before: str | None, text: str | None, now: datetime) -> Iterator[News]:
@@ -125,18 +121,20 @@ def _of_watch(field: str, before: str | None, text: str | None, now: datetime) -
         return
     alarm, _, name = field.partition(".")
     symbol = name if name.isupper() else None
-    about = f"{name}: " if name and name not in sentence else ""
+    told = sentence
     if text is None:
-        told = f"Over after {span((now - since).total_seconds())}: {about}{sentence}"
-    else:
-        told = f"{about}{sentence}"
+        told = f"Over, it lasted {span((now - since).total_seconds())}: {sentence}"
     severity = Severity.URGENT if alarm in _URGENT else Severity.WARNING
     yield News(Kind.ALARM, severity, now, brief(told), symbol, alarm)
 
 
 def _alarms(watch: Mapping[str, str], now: datetime) -> dict[str, str]:
     """What the watcher says stands still, and that it does not look any more, if so."""
-    alarms = {field: text for field, text in watch.items() if field != "seen_at"}
+    alarms = {
+        field: text
+        for field, text in watch.items()
+        if field != "seen_at" and field.partition(".")[0] != _TOLD_ALREADY
+    }
     seen_at = _moment(watch.get("seen_at", ""))
     if seen_at is not None and now - seen_at > BLIND_AFTER:
         alarms["watcher_silent"] = (

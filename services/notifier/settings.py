@@ -33,7 +33,7 @@ class NotifierSettings(Section):
     burst: int = Field(default=5, ge=1, le=60)
     gather_s: float = Field(default=15, ge=0, le=3600)
     stale_after_s: float = Field(default=600, ge=10)
-    timeout_s: float = Field(default=20, ge=1, le=120)
+    timeout_s: float = Field(default=15, ge=1, le=25)
 
     @field_validator("quiet_hours")
     @classmethod

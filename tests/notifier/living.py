@@ -11,8 +11,7 @@ from typing import Any
 from redis import Redis
 
 from shared.cli.ring import Ring
-from tests.ring.live import a_client, call, eventually
-from tests.ring.messages import golden
+from tests.ring.live import a_client, eventually
 
 from .phone import Phone
 
@@ -23,13 +22,6 @@ def write_receivers(folder: Path, *phones: Phone) -> Path:
     path.touch(mode=0o600)
     path.write_text("# who is told\n" + "".join(f"{phone.address}\n" for phone in phones))
     return path
-
-
-def say(client: Redis, name: str, *, id_: str = "*", **changes: str) -> str:
-    """Put a golden message on its stream, as the ring would."""
-    message = golden(name, **changes)
-    words = [word for pair in message.fields.items() for word in pair]
-    return str(call(client, "XADD", message.stream.key, id_, *words), "ascii")
 
 
 @dataclass

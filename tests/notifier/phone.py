@@ -20,6 +20,7 @@ class Phone:
 
     port: int = 0
     status: int = 200
+    asked: int = 0
     received: list[dict[str, Any]] = field(default_factory=list)
     hangs: bool = False
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -48,6 +49,7 @@ def a_phone(port: int = 0) -> Iterator[Phone]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            phone.asked += 1
             if phone.hangs:
                 phone.go_on.wait(30)
             elif phone.status == 200:

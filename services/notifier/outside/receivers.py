@@ -15,14 +15,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from services.notifier.outside.addresses import Address
-from services.notifier.values import Handed, Handing, Notice, Severity
+from services.notifier.outside.addresses import WHERE_THEY_BELONG, Address, read_addresses
+from services.notifier.values import Handed, Handing, Severity
 from shared.settings import SettingsError
 
 #: `send.py`'s exit statuses; it imports apprise, which is installed only where it is used.
 _ARRIVED, _NO_ADDRESS = 0, 78
 _TYPES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.URGENT: "failure"}
 _POLL_S = 0.02
+_TEST = "quantum-trader can reach you: what is worth knowing comes here."
 
 
 @dataclass
@@ -64,10 +65,9 @@ class Receivers:
                     f"notifier: apprise does not understand the {scheme} address in line {number}"
                 )
 
-    def send(self, name: str, notice: Notice) -> None:
+    def send(self, name: str, *, title: str, body: str, severity: Severity) -> None:
         """Begin to hand a notice over."""
-        job = {"title": notice.title, "body": notice.body, "type": _TYPES[notice.severity]}
-        self._start(name, job)
+        self._start(name, {"title": title, "body": body, "type": _TYPES[severity]})
 
     def handed(self, *, wait: bool = False) -> Iterator[Handed]:
         """What has come of the notices under way; with `wait`, of all of them."""
@@ -115,6 +115,25 @@ class Receivers:
             if not wait or not self._under_way:
                 return
             time.sleep(_POLL_S)
+
+
+def tried(
+    receivers_file: str | None, credentials: str | None, *, timeout_s: float, send: bool
+) -> dict[str, Handing | None]:
+    """Every receiver, and what came of a notice to it if one was to be sent.
+
+    Raises:
+        SettingsError: there is nobody to tell, or an address cannot be used.
+    """
+    receivers = Receivers(read_addresses(receivers_file, credentials), timeout_s=timeout_s)
+    if not receivers.names:
+        raise SettingsError(WHERE_THEY_BELONG)
+    receivers.check()
+    for name in receivers.names if send else ():
+        receivers.send(name, title="Test", body=_TEST, severity=Severity.INFO)
+    return dict.fromkeys(receivers.names) | {
+        handed.receiver: handed.how for handed in receivers.handed(wait=True)
+    }
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
