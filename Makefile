@@ -22,10 +22,10 @@ install_project := $(pip_install) --no-index --no-deps --no-build-isolation --ed
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench gauntlet lock format schemas install clean
+.PHONY: help demo test check bench gauntlet boot-test node-modules lock format schemas install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(runtime_stamp) ## watch the six daemons trade a recorded market and take the profit
 	$(BIN)/quantum demo
@@ -47,6 +47,12 @@ RUNS ?= 20
 SEED ?= 1
 gauntlet: $(dev_stamp) ## trade against the double of the venue, under faults and kill -9 (RUNS=, SEED=)
 	$(BIN)/python -m tests.venue_gauntlet --runs $(RUNS) --seed $(SEED)
+
+boot-test: $(dev_stamp) ## install on a Debian that is booted for it, break it, upgrade it (root, systemd-nspawn)
+	$(BIN)/python -m tests.boot
+
+node-modules: ## what the tests of the AsyncAPI document and of the Node example need (npm)
+	npm ci --prefix tests/asyncapi --ignore-scripts --no-audit --no-fund
 
 format: $(dev_stamp) ## put the code in the one format, with the fixes that are safe
 	$(BIN)/ruff check --fix .
