@@ -45,12 +45,13 @@ class Manager:
         *words: str,
         environment: Mapping[str, str] | None = None,
         handed: socket.socket | None = None,
+        under: str = "metrics",
     ) -> None:
-        """Start `python WORDS`, with `handed` under the name `metrics`."""
+        """Start `python WORDS`, with `handed` under a name."""
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("QUANTUM_", "REDIS_"))}
         own = {"NOTIFY_SOCKET": self.address, "QUANTUM_METRICS__BASE_PORT": "0"}
         descriptors = [] if handed is None else [handed.fileno()]
-        before = [word for one in descriptors for word in ("-c", _HAND_OVER, str(one), "metrics")]
+        before = [word for one in descriptors for word in ("-c", _HAND_OVER, str(one), under)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *before, *words],

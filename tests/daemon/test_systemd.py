@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,37 +11,7 @@ import pytest
 from shared.metrics import RunnerMetrics
 from shared.systemd import Supervisor, handed_socket
 
-
-class Ear:
-    """A socket that hears what is said to it."""
-
-    def __init__(self, address: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(address)
-        self._socket.setblocking(False)
-
-    def heard(self) -> list[str]:
-        lines: list[str] = []
-        while True:
-            try:
-                lines += self._socket.recv(4096).decode().splitlines()
-            except BlockingIOError:
-                return lines
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@pytest.fixture
-def ear(tmp_path: Path) -> Iterator[Ear]:
-    listening = Ear(str(tmp_path / "notify"))
-    yield listening
-    listening.close()
-
-
-@pytest.fixture
-def given(tmp_path: Path, ear: Ear) -> dict[str, str]:
-    return {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+from .ear import Ear
 
 
 def test_it_says_that_it_stands_and_that_it_ends(ear: Ear, given: dict[str, str]) -> None:
