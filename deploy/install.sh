@@ -320,13 +320,13 @@ services() {
     done
 }
 
-# Whether a service runs something else than what is installed: another version, or older units.
+# Whether a service that runs is of another version, or older than its units.
 is_outdated() {
     local pid started files
     pid=$(systemctl show --property MainPID --value "$1")
-    ((pid)) || return 0
+    ((pid)) || return 1
     [[ $(tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n 1p) == "$2"/* ]] || return 0
-    started=$(systemctl show --property ExecMainStartTimestamp --value "$1")
+    started=$(systemctl show --timestamp us+utc --property ExecMainStartTimestamp --value "$1")
     files=$(systemctl show --property FragmentPath,DropInPaths --value "$1")
     # A list of paths, none of which has a space.
     # shellcheck disable=SC2086
@@ -341,7 +341,9 @@ start() {
         "quantum.target is started" systemctl start quantum.target
     for one in $(services); do
         if is_outdated "$one" "$new"; then
-            act "$one runs this version" restart "$one" "$old"
+            act "$one runs this version" bring_up restart "$one" "$old"
+        elif ! systemctl is-active --quiet "$one"; then
+            act "$one runs" bring_up start "$one" "$old"
         else
             same "$one runs this version"
         fi
@@ -352,17 +354,19 @@ act_unless() {
     if [[ $1 == "$2" ]]; then same "$3"; else act "${@:3}"; fi
 }
 
-restart() {
-    systemctl restart "$1" && return
-    journalctl --unit "$1" --lines 10 --no-pager
-    [[ $2 ]] || die "$1 does not start; its log is above"
-    put_units "$2"
-    turn_link "$2"
-    administrator "$2/bin/quantum" init
+# Waits until the service stands. If it does not, all of the old version takes its place again.
+bring_up() {
+    local verb=$1 one=$2 old=$3
+    systemctl "$verb" "$one" && return
+    journalctl --unit "$one" --lines 10 --no-pager
+    [[ $old && $old != "$(readlink $current)" ]] || die "$one does not start; its log is above"
+    put_units "$old"
+    turn_link "$old"
+    administrator "$old/bin/quantum" init
     for one in $(services); do
         systemctl restart "$one" || true
     done
-    die "$1 does not start, its log is above; ${2##*/} runs again"
+    die "$2 does not start, its log is above; ${old##*/} runs again"
 }
 
 install_all() {

@@ -71,7 +71,7 @@ class Evening:
         self._killed(position)
         self._hung()
         self._rebooted(position)
-        self._upgraded()
+        self._upgraded(position)
         self._reloaded()
         self._uninstalled()
 
@@ -99,7 +99,8 @@ class Evening:
         self._say(f"installed in {time.monotonic() - began:.1f} s: {said.splitlines()[-1]}")
         suite.until(lambda: suite.fills("PARTIAL_25"), "a first harvest")
         self._say(f"FIRST PAPER HARVEST {time.monotonic() - began:.1f} s after the install began")
-        suite.until(lambda: suite.fills("PARTIAL_75"), "the whole ladder")
+        unit = unit_of("market_feed")
+        suite.until(lambda: "replay_ended" in suite.journal(unit, 0), "the end of the replay")
         self._say(suite.accounts())
 
     def _as_installed(self) -> None:
@@ -147,7 +148,7 @@ class Evening:
         assert self._is_protected(RIVER)
         assert suite.held(RIVER) == position
         self._say("the position is the same, with one stop on the venue")
-        self._prices.set(RIVER, Decimal("12.90"))
+        self._prices.set(RIVER, position.price_at("2"))
         suite.until(lambda: len(suite.fills("PARTIAL_25", RIVER)) == 2, "the first rung")
         self._say("the price climbs to 2 R: PARTIAL_25 is taken by those that came back")
 
@@ -187,12 +188,12 @@ class Evening:
             f"rebooted: {len(RUNNING)} services are back by themselves within {took_s:.1f} s, "
             f"with the same position and stop"
         )
-        self._prices.set(RIVER, Decimal("13.40"))
+        self._prices.set(RIVER, position.price_at("4"))
         suite.until(lambda: len(suite.fills("PARTIAL_50", RIVER)) == 2, "the second rung")
         assert len(suite.fills()) == trades + 1, suite.fills()[trades:]
         self._say("the price climbs to 4 R: PARTIAL_50, and nothing else was sold")
 
-    def _upgraded(self) -> None:
+    def _upgraded(self, position: Held) -> None:
         machine, suite = self._machine, self._suite
         project = machine.inside(f"{CHECKOUT}/pyproject.toml")
         text = project.read_text(encoding="utf-8")
@@ -211,7 +212,7 @@ class Evening:
             price = (self._prices.marks[symbol] * climb).quantize(Decimal("0.01"))
             self._prices.set(symbol, price)
             if sent == 20:
-                self._prices.set(RIVER, Decimal("13.90"))
+                self._prices.set(RIVER, position.price_at("6"))
             sent += 1
             upgrade.join(0.25)
         assert said, "the upgrade failed"

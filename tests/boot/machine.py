@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
 _BOOT_S = 60.0
+_SHUTDOWN_S = 60.0
 
 
 class Failed(Exception):
@@ -40,6 +41,30 @@ class Machine:
 
     def __enter__(self) -> Self:
         """Boot, and wait until it stands."""
+        self._boot()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Shut it down in order, or else at once."""
+        self._stop()
+
+    def reboot(self) -> None:
+        """Shut the machine down in order, boot it, and wait until it stands again."""
+        self._stop()
+        self._boot()
+
+    def power_cut(self) -> None:
+        """End everything in it at once, boot it, and wait until it stands again."""
+        os.kill(self.init, signal.SIGKILL)
+        self._stop()
+        self._boot()
+
+    def _boot(self) -> None:
         binds = [f"--bind-ro={outside}:{inside}" for outside, inside in self._shared.items()]
         # Where systemd runs the host, it makes the scope; elsewhere there is nobody to ask for one.
         scope = [] if Path("/run/systemd/system").is_dir() else ["--keep-unit"]
@@ -52,34 +77,13 @@ class Machine:
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        self.wait_until_up(after=0)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Shut it down in order, or else at once."""
-        assert self._nspawn is not None
-        self._nspawn.send_signal(signal.SIGTERM)
-        try:
-            self._nspawn.wait(30)
-        except subprocess.TimeoutExpired:
-            self._nspawn.kill()
-            self._nspawn.wait()
-
-    def wait_until_up(self, *, after: int) -> None:
-        """Wait until an init other than `after` has started everything that it should."""
         deadline = time.monotonic() + _BOOT_S
         state = "no init"
         while time.monotonic() < deadline:
-            assert self._nspawn is not None
             if self._nspawn.poll() is not None:
                 raise Failed(f"systemd-nspawn ended: {self._log.read_text(errors='replace')}")
             found = _children(self._nspawn.pid)
-            if found and found[0] != after:
+            if found:
                 self.init = found[0]
                 state = self.run("systemctl", "is-system-running", check=False).strip()
                 if state in ("running", "degraded"):
@@ -87,11 +91,14 @@ class Machine:
             time.sleep(0.1)
         raise Failed(f"the machine does not come up: {state}")
 
-    def reboot(self) -> None:
-        """Start the machine anew, in order, and wait until it stands again."""
-        before = self.init
-        self.run("systemctl", "reboot", check=False)
-        self.wait_until_up(after=before)
+    def _stop(self) -> None:
+        assert self._nspawn is not None
+        self._nspawn.terminate()
+        try:
+            self._nspawn.wait(_SHUTDOWN_S)
+        except subprocess.TimeoutExpired:
+            self._nspawn.kill()
+            self._nspawn.wait()
 
     def run(
         self, *command: str, check: bool = True, text: str | None = None, timeout_s: float = 300.0

@@ -34,6 +34,9 @@ TESTER_RIGHTS = f"user {TESTER} on ~* &* +@all\n"
 #: What runs after an installation.
 RUNNING = (*DAEMONS, "watcher")
 
+#: What can become of a plan to trade.
+_OUTCOMES = ("FILLED", "REJECTED", "EXPIRED")
+
 
 def unit_of(program: str) -> str:
     """The name of a program's service."""
@@ -47,8 +50,17 @@ class Held:
     position_id: str
     side: str
     qty: Decimal
+    entry_price: Decimal
     stop_loss: Decimal
     resting: tuple[Decimal, ...]
+
+    def price_at(self, r: str) -> Decimal:
+        """The price at which it stands at a net R, with the stop that it has; for a LONG."""
+        # Net of costs, which 0.2 R more than covers.
+        price = self.entry_price + (Decimal(r) + Decimal("0.2")) * (
+            self.entry_price - self.stop_loss
+        )
+        return price.quantize(Decimal("0.0001"))
 
 
 class Suite:
@@ -158,6 +170,7 @@ class Suite:
             str(record[b"position_id"], "utf-8"),
             str(record[b"side"], "utf-8"),
             Decimal(str(record[b"qty"], "utf-8")),
+            Decimal(str(record[b"entry_price"], "utf-8")),
             Decimal(str(record.get(b"stop_loss", b"0"), "utf-8")),
             tuple(Decimal(o["trigger_price"]) for o in orders if o["type"] == "STOP_MARKET"),
         )
@@ -187,10 +200,17 @@ class Suite:
         wrong += [
             f"intent {name} has {decided[name]} plans" for name in intents if decided[name] != 1
         ]
+        # A stop that stands, or is hit later, names the plan of its entry, too.
         done = Counter(
-            row["plan_id"] for row in texts(self.redis, APPLY_RESULT) if "plan_id" in row
+            row["plan_id"]
+            for row in texts(self.redis, APPLY_RESULT)
+            if "plan_id" in row and row["status"] in _OUTCOMES
         )
-        executed = [row["plan_id"] for row in plans if row["decision"] == "EXECUTE"]
+        executed = [
+            row["plan_id"]
+            for row in plans
+            if row["decision"] == "EXECUTE" and row["action"] != "MOVE_STOP"
+        ]
         wrong += [f"plan {name} has {done[name]} results" for name in executed if done[name] != 1]
         rungs = Counter(
             (row["position_id"], row["reason"])
