@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import URLError
 
 from shared.streams import PROGRAMS
@@ -31,15 +31,33 @@ GRAFANA = ROOT / "deploy/grafana"
 PROMTOOL = shutil.which("promtool")
 PROMETHEUS = shutil.which("prometheus")
 
-_EVERY = "500ms"
+_EVERY = "250ms"
 #: A heartbeat comes every two seconds, so that no limit can be much shorter.
 _LIMITS = {"> 60": "> 2", "> 30": "> 2", "> 15": "> 5", "> 10": "> 2"}
+
+
+class Rule(NamedTuple):
+    """One alert as its lines have it."""
+
+    name: str
+    text: str
+
+    def value(self, field: str) -> str:
+        """A field that stands on one line."""
+        found = re.search(rf"^ *{field}: *(.+)$", self.text, re.MULTILINE)
+        assert found, f"{self.name} has no {field}"
+        return found[1].strip('"')
+
+
+def rules() -> list[Rule]:
+    _, *blocks = RULES.read_text(encoding="utf-8").split("- alert: ")
+    return [Rule(block.splitlines()[0], block) for block in blocks]
 
 
 def shortened_rules() -> str:
     """The deployed rules with shorter limits."""
     text = RULES.read_text(encoding="utf-8")
-    text, waits = re.subn(r"\bfor: \w+", "for: 1s", text)
+    text, waits = re.subn(r"\bfor: \w+", "for: 500ms", text)
     assert waits
     for limit, shorter in _LIMITS.items():
         assert limit in text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -12,7 +11,7 @@ from services.watcher.settings import WatcherSettings
 from shared.settings import MetricsSettings
 from shared.streams import PROGRAMS
 
-from .station import CONFIGURATION, DEPLOYED, PROMTOOL, RULES, promtool
+from .station import CONFIGURATION, DEPLOYED, PROMTOOL, RULES, Rule, promtool, rules
 
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 UNIT_TESTS = DEPLOYED / "tests/quantum.test.yml"
@@ -25,24 +24,6 @@ LIMITS = {
     "FeedStale": "price_within_s",
     "DaemonSilent": "heartbeat_within_s",
 }
-
-
-class Rule(NamedTuple):
-    """One alert as its lines have it."""
-
-    name: str
-    text: str
-
-    def value(self, field: str) -> str:
-        """A field that stands on one line."""
-        found = re.search(rf"^ *{field}: *(.+)$", self.text, re.MULTILINE)
-        assert found, f"{self.name} has no {field}"
-        return found[1].strip('"')
-
-
-def rules() -> list[Rule]:
-    _, *blocks = RULES.read_text(encoding="utf-8").split("- alert: ")
-    return [Rule(block.splitlines()[0], block) for block in blocks]
 
 
 by_name = pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
