@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from redis.exceptions import RedisError
 from rich.text import Text
-from textual import work
+from textual import on, work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -44,21 +44,29 @@ class Unanswered(Message):
         self.reason = reason
 
 
+class Positions(OptionList):
+    """The list of positions; it says so when there is more room for their bars, or less."""
+
+    class Resized(Message):
+        """The room has changed."""
+
+    def on_resize(self) -> None:
+        """Tell the view."""
+        self.post_message(self.Resized())
+
+
 class Top(App[None]):
     """One screen of all that stands; what is on it is made by `top_show`."""
 
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
-        (0, "-narrow"),
-        (120, "-wide"),
-    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as declared
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "why", "why"),
         Binding("slash", "filter", "symbol", key_display="/"),
         Binding("m", "switch", "mode"),
         Binding("p", "pause", "pause"),
         Binding("question_mark", "help", "help", key_display="?"),
-        Binding("q", "quit", "quit"),
+        Binding("q,ctrl+c", "quit", "quit", key_display="q"),
         Binding("escape", "clear", "", show=False),
     ]
     CSS = """
@@ -105,7 +113,7 @@ class Top(App[None]):
         """The panes, from the top to the bottom of a narrow terminal."""
         yield Static(id="head")
         with Container(id="body"):
-            yield OptionList(id="positions", compact=True)
+            yield Positions(id="positions", compact=True)
             with Container(id="side"):
                 yield Static(id="streams", classes="pane")
                 yield Static(id="daemons", classes="pane")
@@ -150,9 +158,9 @@ class Top(App[None]):
         self._looking, self._trouble = False, message.reason
         self._show_head()
 
-    def on_resize(self) -> None:
+    def on_positions_resized(self) -> None:
         """The bars are as long as there is room for."""
-        self.call_after_refresh(self.show_all)
+        self.show_all()
 
     def show_all(self) -> None:
         """Fill every pane from what was seen last."""
@@ -185,7 +193,7 @@ class Top(App[None]):
 
     def _show_positions(self, overview: Overview) -> None:
         shown, _ = top_show.of_symbol(overview, self.symbol)
-        pane = self.query_one("#positions", OptionList)
+        pane = self.query_one(Positions)
         width = self._width("positions") - 2
         chosen = self.chosen
         rows = {}
@@ -208,27 +216,25 @@ class Top(App[None]):
     @property
     def chosen(self) -> str | None:
         """The symbol of the position that is marked."""
-        option = self.query_one("#positions", OptionList).highlighted_option
+        option = self.query_one(Positions).highlighted_option
         return option.id if option is not None else None
 
     def _width(self, name: str) -> int:
-        return max(self.query_one(f"#{name}").content_size.width, 20)
+        return max(self.query_one(f"#{name}").scrollable_content_region.width, 20)
 
     def _fill(self, name: str, lines: list[Text]) -> None:
         text = Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
         self.query_one(f"#{name}", Static).update(text)
 
-    def on_option_list_option_highlighted(self) -> None:
+    @on(Positions.OptionHighlighted, "#positions")
+    def move_mark(self) -> None:
         """Move the mark."""
         if self.overview is not None:
             self._show_positions(self.overview)
 
-    def on_option_list_option_selected(self) -> None:
-        """Enter on a position asks why."""
-        self.action_why()
-
+    @on(Positions.OptionSelected, "#positions")
     def action_why(self) -> None:
-        """Tell the story of the position that is marked."""
+        """Tell the story of the position that is marked; Enter asks for it, too."""
         if self.chosen is not None:
             self.push_screen(Why(self.desk, self.chosen))
 

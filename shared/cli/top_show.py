@@ -91,7 +91,7 @@ def position(one: Position, overview: Overview, width: int, *, marked: bool = Fa
     gain = "green" if one.r_net > 0 else "red"
     first = Text.assemble(
         "▶ " if marked else "  ",
-        (f"{safe(one.symbol):<12}", "bold reverse" if marked else "bold"),
+        (f"{safe(one.symbol):<10}", "bold reverse" if marked else "bold"),
         " ",
         f"{one.side:<5} {one.leverage}x {plain(one.qty)} of {plain(one.initial_qty)}  ",
         f"{_price(one.entry_price)} → {_price(one.mark_price)}  ",
@@ -114,9 +114,10 @@ def r_bar(one: Position, width: int) -> Text:
 
     Signs that fall on one place hide each other: the price is seen first, then the stop, the rungs.
     """
-    levels = [rung.r_level for rung in one.rungs]
-    low = min(Decimal(-1), one.r_net, one.stop_r or Decimal(0))
-    high = max([*levels, one.r_max, Decimal(1)]) * Decimal("1.05")
+    stop_r = one.stop_r or Decimal(0)
+    low = min(Decimal(-1), one.r_net, stop_r)
+    high = max(Decimal(1), one.r_max, stop_r, *(rung.r_level for rung in one.rungs))
+    high *= Decimal("1.05")
 
     def place(r: Decimal) -> int:
         return int((r - low) / (high - low) * (width - 1))
@@ -240,11 +241,15 @@ def event(one: Event, overview: Overview) -> Text:
 
 
 def of_symbol(overview: Overview, symbol: str) -> tuple[list[Position], list[Event]]:
-    """The positions and events whose symbol has a part of its name in common with `symbol`."""
+    """The positions, those without a stop first, and the events that have `symbol` in theirs."""
     return (
-        [position for position in overview.positions if symbol in position.symbol],
+        sorted((one for one in overview.positions if symbol in one.symbol), key=_covered),
         [event for event in overview.events if symbol in event.symbol],
     )
+
+
+def _covered(one: Position) -> bool:
+    return not one.naked
 
 
 def frame(overview: Overview, server: str, width: int, symbol: str = "") -> list[Text]:
