@@ -44,7 +44,6 @@ class Desk:
     ahead: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
-        load_library(self.client)
         self.start()
 
     def start(self) -> None:
@@ -122,6 +121,7 @@ class Desk:
 def a_desk(url: str, *phones: Phone, **options: Any) -> Iterator[Desk]:
     """A notifier that has taken over and listens."""
     client = a_client(url)
+    load_library(client)
     desk = Desk(url, client, phones, **options)
     try:
         yield desk

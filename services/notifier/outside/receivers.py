@@ -6,6 +6,7 @@ whoever speaks to the internet knows neither the server's address nor its passwo
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -54,16 +55,18 @@ class Receivers:
         """Ask apprise whether it knows every address.
 
         Raises:
-            SettingsError: it does not; says which line.
+            SettingsError: it does not, and says which line; or it does not run at all.
         """
         for name in self._urls:
             self._start(name, {})
-        for name, status in self._statuses(wait=True):
-            if status != _ARRIVED:
-                number, _, scheme = name.partition(" ")
+        for name, status in list(self._statuses(wait=True)):
+            number, _, scheme = name.partition(" ")
+            if status == _NO_ADDRESS:
                 raise SettingsError(
                     f"notifier: apprise does not understand the {scheme} address in line {number}"
                 )
+            if status not in (_ARRIVED, None):
+                raise SettingsError(f"notifier: apprise cannot be run (it ended with {status})")
 
     def send(self, name: str, *, title: str, body: str, severity: Severity) -> None:
         """Begin to hand a notice over."""
@@ -95,9 +98,10 @@ class Receivers:
             start_new_session=True,
         )
         assert process.stdin is not None
-        # A pipe takes far more than this without being read.
-        process.stdin.write(json.dumps({"url": self._urls[name], **job}).encode())
-        process.stdin.close()
+        # A pipe takes far more than this without being read. One that has ended says so by its
+        # exit status.
+        with contextlib.suppress(BrokenPipeError), process.stdin as door:
+            door.write(json.dumps({"url": self._urls[name], **job}).encode())
         self._under_way[name] = _Handing(process, time.monotonic() + self._timeout_s)
 
     def _statuses(self, *, wait: bool) -> Iterator[tuple[str, int | None]]:
