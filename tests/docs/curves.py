@@ -140,9 +140,10 @@ def flip() -> Curves:
             ts_aligned=market.ts,
             age_s=60.0 * minute,
         )
-        values = (minute, close, market.ts, market.p_mr + market.p_chop, watch.flipped, score)
+        trendless = market.p_mr + market.p_chop
+        values = (float(minute), float(close), market.ts, trendless, float(watch.flipped), score)
         for name, value in zip(names, values, strict=True):
-            curves[name].append(float(value))
+            curves[name].append(value)
     return curves
 
 

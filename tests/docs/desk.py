@@ -218,14 +218,14 @@ def has_redis_cli() -> bool:
 
 
 def _write_candles(path: Path) -> None:
-    """A candle file of an hour and a half: a wave, a climb by a quarter, and a fall."""
+    """A candle file of two hours and more: a wave, a climb by a quarter, and a fall."""
     plain, _ = write_candles(path.parent, _closes())
     path.write_bytes(gzip.compress(plain.read_bytes()))
     plain.unlink()
 
 
 def _closes() -> Iterator[float]:
-    for minute in range(30):
+    for minute in range(70):
         yield 100 * (1 + 0.004 * math.sin(minute / 20))
     for minute in range(45):
         yield 100 * (1 + minute / 180)

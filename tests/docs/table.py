@@ -76,10 +76,24 @@ TABLE: dict[str, Run | Elsewhere] = {
         "tests/ring/test_replay.py::"
         "test_a_replay_at_a_speed_keeps_its_pace_and_ends_with_a_table_for_people",
     ),
+    "*quantum up * --config quantum.toml *": Run(
+        "env -u REDIS_URL {command}", says=("BTCUSDT │       1 │    1",)
+    ),
     # A replay brings a server of its own; the one at REDIS_URL has a ring already.
     "*quantum up --replay *--until-end*": Run(
         "env -u REDIS_URL {command}", says=("Nothing is pending, no dead letters",)
     ),
+    # docs/strategies.md
+    "PYTHONPATH=/opt/quantum/strategies quantum check": Elsewhere(
+        "it is about a server", "tests/trading_bot/test_plugins.py"
+    ),
+    "sudo /opt/quantum/.venv/bin/python -m pip install *": Elsewhere(_ROOT, "deploy/install.sh"),
+    "sudo mkdir *": Elsewhere(_ROOT, "deploy/install.sh"),
+    "sudo tee /etc/systemd/system/*": Elsewhere(_ROOT, "deploy/install.sh"),
+    "sudoedit *": Elsewhere("a person does it", "tests/settings/test_settings.py"),
+    ".venv/bin/python -m pip install --no-index * ./breakout": Run(),
+    ".venv/bin/python -m pytest breakout": Run(says=("2 passed",)),
+    "grep *": Run(),
     # docs/formulas.md
     ".venv/bin/python -m pip install matplotlib": Elsewhere(
         "nothing comes from outside", "tests/docs/test_plots.py"
@@ -89,7 +103,6 @@ TABLE: dict[str, Run | Elsewhere] = {
         "tests/docs/test_plots.py::test_a_plot_that_is_drawn_again_is_the_same",
     ),
     # docs/operations.md
-    "sudoedit /etc/quantum/credentials/*": Elsewhere(_ROOT, "deploy/install.sh"),
     "sudo CREDENTIALS_DIRECTORY=* quantum check --live": Elsewhere(
         "it asks the venue",
         "tests/binance/test_check.py::test_a_sound_configuration_passes_without_an_order",

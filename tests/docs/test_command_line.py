@@ -14,6 +14,7 @@ from shared.cli import app
 
 from .documents import DOCUMENTS, code
 
+_QUANTUM: Any = typer.main.get_command(app)
 _CALLED = re.compile(r"(?:^|[\s/`(|;])quantum ((?:--?[\w-]+|[a-z][\w-]*).*)$")
 _OPTION = re.compile(r"--?[a-z][\w-]*")
 _END = ("|", "||", "&&", ";", ">", ">>", "<", "<<<", "&", "#")
@@ -34,8 +35,7 @@ def mentioned(document: str) -> Iterator[list[str]]:
 
 def resolved(words: list[str]) -> tuple[str, Any, list[str]]:
     """The command that the words name, and what is left of them."""
-    command: Any = typer.main.get_command(app)
-    name = "quantum"
+    name, command = "quantum", _QUANTUM
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         assert words[0] in command.commands, f"`{name}` has no command {words[0]!r}"
         name, command = f"{name} {words[0]}", command.commands[words[0]]
@@ -63,4 +63,4 @@ def test_the_commands_and_options_that_a_document_names_exist(document: str) -> 
 
 def test_every_command_stands_in_some_document() -> None:
     every = (resolved(words)[0] for document in DOCUMENTS for words in mentioned(document))
-    assert set(leaves(typer.main.get_command(app))) - set(every) == set()
+    assert set(leaves(_QUANTUM)) - set(every) == set()
