@@ -10,7 +10,6 @@ import math
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,8 @@ from urllib.parse import unquote
 
 from shared.cli.demo_market import write_candles
 from shared.server import LocalServer
-from tests.deploy.redis_users import PEOPLE, a_guarded_server
+from shared.streams import APPLY_PLAN
+from tests.deploy.redis_users import PEOPLE, TESTER, a_guarded_server
 from tests.ring.live import SEED, a_ring, a_server, ladder, write_climb
 
 from .documents import ROOT, Command
@@ -31,28 +31,34 @@ from .table import CANDLES, Stage
 
 #: What a command may need of the checkout; `.venv` is made anew.
 _CHECKOUT = ("deploy", "docs", "services", "shared", "tests", "pyproject.toml")
-_ENDS_WITHIN_S = 60
+_ENDS_WITHIN_S = 120
 #: The status of a command that did not end within that, as `timeout` has it.
 _NEVER_ENDED = 124
 #: Around a status, behind what a command said; nothing that one says has it.
 _MARK = "\x1e"
 
 _QUANTUM = "import sys; from shared.cli import app; sys.argv[0] = 'quantum'; app()"
-#: The address and the password are the test's own, whatever the document leads to.
+#: Takes the place of `redis-cli`, which need not be installed: the same words to the test's own
+#: server, whatever address they name, as the user they name; an error ends it with 1.
 _REDIS_CLI = """\
 #!{python}
 import os, sys
+from redis import Redis
+from redis.exceptions import RedisError
 words = [word for word in sys.argv[1:] if word != "…"]
-if "-s" in words:
-    del words[words.index("-s") : words.index("-s") + 2]
-if "--user" in words:
-    at = words.index("--user")
-    password = os.environ.get("PASSWORD_OF_" + words[at + 1].upper())
-    if password is None:
-        del words[at : at + 2]
-    else:
-        os.environ["REDISCLI_AUTH"] = password
-os.execv({client!r}, [{client!r}, "-s", {socket!r}, "--no-auth-warning", *words])
+user = password = None
+while words[0].startswith("-"):
+    option, value, *words = words
+    if option == "--user":
+        password = os.environ.get("PASSWORD_OF_" + value.upper())
+        user = value if password else None
+    elif option != "-s":
+        sys.exit("redis-cli: what is " + option + "?")
+server = Redis(unix_socket_path={socket!r}, username=user, password=password)
+try:
+    print(server.execute_command(*words))
+except RedisError as error:
+    sys.exit("(error) " + str(error))
 """
 
 
@@ -129,6 +135,8 @@ def a_desk(folder: Path, stage: Stage, commands: Sequence[Command]) -> Iterator[
         if stage == "users":
             guarded = running.enter_context(a_guarded_server(folder / "guarded"))
             _hand_over(folder, guarded.url("operator"))
+            with guarded.client(TESTER) as client:
+                client.xgroup_create(APPLY_PLAN.key, "apply_layer", mkstream=True)
             for user in PEOPLE:
                 password = guarded.url(user).partition("@")[0].rpartition(":")[2]
                 environment[f"PASSWORD_OF_{user.upper()}"] = unquote(password)
@@ -200,21 +208,14 @@ def _checkout(folder: Path, socket: str) -> Path:
         "quantum": f'#!/bin/sh\nexec "{sys.executable}" -c "{_QUANTUM}" "$@"\n',
         "python": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n',
         "python3": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n',
+        "redis-cli": _REDIS_CLI.format(python=sys.executable, socket=socket),
     }
-    client = shutil.which("redis-cli") or shutil.which("valkey-cli")
-    if client is not None:
-        texts["redis-cli"] = _REDIS_CLI.format(python=sys.executable, client=client, socket=socket)
     for name, text in texts.items():
         (programs / name).write_text(text, encoding="utf-8")
         (programs / name).chmod(0o755)
     for name in CANDLES:
         _write_candles(checkout / name)
     return checkout
-
-
-def has_redis_cli() -> bool:
-    """Whether commands for `redis-cli` can be typed here."""
-    return (shutil.which("redis-cli") or shutil.which("valkey-cli")) is not None
 
 
 def _write_candles(path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .desk import Desk, Said, a_desk, has_redis_cli
+from .desk import Desk, Said, a_desk
 from .documents import DOCUMENTS, ROOT, Command, File, commands, steps
 from .table import STAGES, TABLE, Elsewhere, Run, fits, treatment
 
@@ -26,8 +26,6 @@ def test_every_command_is_typed_or_has_its_reason(document: str) -> None:
 
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if typed(commands(name))])
 def test_the_commands_do_what_the_document_says(document: str, tmp_path: Path) -> None:
-    if not has_redis_cli():
-        pytest.skip("redis-cli is not here: apt-get install redis-tools")
     here = [command for command, _ in typed(commands(document))]
     wrong: list[str] = []
     with a_desk(tmp_path, STAGES.get(document, "ring"), here) as desk:
