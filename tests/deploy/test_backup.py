@@ -37,9 +37,10 @@ FIRST, SECOND, THIRD = (
     ("PARTIAL_75", Decimal("0.45")),
 )
 
+#: The scripts are for Debian's server and the tools that come with it.
 pytestmark = pytest.mark.skipif(
-    shutil.which("redis-cli") is None or shutil.which("redis-check-rdb") is None,
-    reason="redis-cli and redis-check-rdb are not installed: apt install redis-tools",
+    None in map(shutil.which, ("redis-server", "redis-cli", "redis-check-rdb")),
+    reason="Redis and its tools are not installed: apt install redis-server",
 )
 
 
