@@ -94,13 +94,20 @@ def steps(document: str) -> tuple[Script | File, ...]:
 
 def _steps(document: str) -> Iterator[Script | File]:
     for line, language, text in fences(document):
-        if language == "console":
-            yield Script(tuple(_shown(line, text)))
-        elif language in _SHELL:
-            if not (language == "" and text.lstrip().startswith(NOT_COMMANDS.get(document, ()))):
-                yield Script(tuple(_typed(line, text)))
-        elif named := _FILE.fullmatch(text.partition("\n")[0]):
-            yield File(named[1], text)
+        if language == "" and text.lstrip().startswith(NOT_COMMANDS.get(document, ())):
+            continue
+        if step := step_of(line, language, text):
+            yield step
+
+
+def step_of(line: int, language: str, text: str) -> Script | File | None:
+    """What the reader does with a block; None: reads it."""
+    if language == "console":
+        return Script(tuple(_shown(line, text)))
+    if language in _SHELL:
+        return Script(tuple(_typed(line, text)))
+    named = _FILE.fullmatch(text.partition("\n")[0])
+    return File(named[1], text) if named else None
 
 
 @cache

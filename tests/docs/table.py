@@ -56,6 +56,8 @@ class Elsewhere:
 
 
 _PRODUCERS = "tests/producers/test_producing_intents.py"
+#: Installs on a booted machine, as deploy/install.sh does what a document says step by step.
+_BOOTED = "tests/boot/evening.py"
 _ROOT = "it changes the machine and needs root"
 _NO_END = "it runs until somebody ends it"
 
@@ -63,10 +65,9 @@ TABLE: dict[str, Run | Elsewhere] = {
     # README.md
     "make demo": Elsewhere("half a minute", "tests/ring/test_demo.py"),
     "make test": Elsewhere("it would run itself", ".ci/run"),
-    "sudo deploy/install.sh*": Elsewhere(_ROOT, "deploy/install.sh"),
-    "journalctl *": Elsewhere("there are no units here", "deploy/install.sh"),
+    "sudo deploy/install.sh*": Elsewhere(_ROOT, _BOOTED),
+    "journalctl *": Elsewhere("there are no units here", _BOOTED),
     "quantum tail": Elsewhere(_NO_END, "tests/cli/test_tail.py"),
-    "*quantum top": Elsewhere(_NO_END, "shared/cli/__init__.py"),
     "*quantum venue *": Elsewhere(_NO_END, "tests/double/test_ccxt.py"),
     "quantum mode exits-only": Run(says=("EXITS_ONLY",)),
     "quantum close BTCUSDT": Run("echo y | {command}"),
@@ -87,9 +88,9 @@ TABLE: dict[str, Run | Elsewhere] = {
     "PYTHONPATH=/opt/quantum/strategies quantum check": Elsewhere(
         "it is about a server", "tests/trading_bot/test_plugins.py"
     ),
-    "sudo /opt/quantum/.venv/bin/python -m pip install *": Elsewhere(_ROOT, "deploy/install.sh"),
-    "sudo mkdir *": Elsewhere(_ROOT, "deploy/install.sh"),
-    "sudo tee /etc/systemd/system/*": Elsewhere(_ROOT, "deploy/install.sh"),
+    "sudo /opt/quantum/.venv/bin/python -m pip install *": Elsewhere(_ROOT, _BOOTED),
+    "sudo mkdir *": Elsewhere(_ROOT, _BOOTED),
+    "sudo tee /etc/systemd/system/*": Elsewhere(_ROOT, _BOOTED),
     "sudoedit *": Elsewhere("a person does it", "tests/settings/test_settings.py"),
     ".venv/bin/python -m pip install --no-index * ./breakout": Run(),
     ".venv/bin/python -m pytest breakout": Run(says=("2 passed",)),
@@ -127,14 +128,14 @@ TABLE: dict[str, Run | Elsewhere] = {
     "go run main.go": Elsewhere("it needs Go", f"{_PRODUCERS}::test_go_sends_an_entry"),
     # deploy/redis/README.md
     "apt-get install redis-server": Elsewhere(_ROOT, "tests/deploy/test_redis_as_installed.py"),
-    "getent passwd quantum || useradd *": Elsewhere(_ROOT, "deploy/install.sh"),
-    "install -m 6*deploy/redis/*": Elsewhere(_ROOT, "deploy/install.sh"),
-    "systemd-tmpfiles --create *": Elsewhere(_ROOT, "deploy/install.sh"),
-    "cp -r deploy/redis/redis-server@quantum.service.d *": Elsewhere(_ROOT, "deploy/install.sh"),
-    "echo vm.overcommit_memory=1 *": Elsewhere(_ROOT, "deploy/install.sh"),
-    "*systemctl *": Elsewhere(_ROOT, "deploy/install.sh"),
-    "sudo usermod *": Elsewhere(_ROOT, "deploy/install.sh"),
-    "sudo install *": Elsewhere(_ROOT, "deploy/install.sh"),
+    "getent passwd quantum || useradd *": Elsewhere(_ROOT, _BOOTED),
+    "install -m 6*deploy/redis/*": Elsewhere(_ROOT, _BOOTED),
+    "systemd-tmpfiles --create *": Elsewhere(_ROOT, _BOOTED),
+    "cp -r deploy/redis/redis-server@quantum.service.d *": Elsewhere(_ROOT, _BOOTED),
+    "echo vm.overcommit_memory=1 *": Elsewhere(_ROOT, _BOOTED),
+    "*systemctl *": Elsewhere(_ROOT, _BOOTED),
+    "sudo usermod *": Elsewhere(_ROOT, _BOOTED),
+    "sudo install *": Elsewhere(_ROOT, _BOOTED),
     "python3 deploy/redis/set_passwords.py*": Run("{command} --folder users --group $(id -gn)"),
     ".venv/bin/python -m tests.deploy.redis_cells": Elsewhere(
         "it asks two thousand questions", "tests/deploy/test_redis_acl.py"
