@@ -53,7 +53,8 @@ def door(port: int) -> socket.socket:
     try:
         return handed_socket("http", os.environ) or socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise SettingsError(f"dashboard.port: 127.0.0.1:{port}: {error.strerror}") from None
+        reason = os.strerror(error.errno or 0)
+        raise SettingsError(f"dashboard.port: 127.0.0.1:{port}: {reason}") from None
 
 
 def main() -> None:

@@ -39,8 +39,10 @@ def symbol_page(story: Story, findings: list[Finding], bars: Bars) -> dict[str, 
 
 
 def _entry(story: Story) -> Iterator[dict[str, str]]:
-    """What opened the position, as far as the streams reach back."""
+    """What opened the position, as far as the streams reach back; else the last that was asked."""
     chain = story.entry
+    if story.held is None:
+        chain = next((c for c in reversed(list(story.chains.values())) if c.kind == "ENTRY"), None)
     if chain is not None:
         for said in chain.said:
             yield {"at": said.at.isoformat(), "line": line_of(said.message)}

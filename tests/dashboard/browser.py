@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def chromium() -> str | None:
 
 
 class Page:
-    """One tab. Every call waits for its answer; what happens meanwhile is noted down."""
+    """One tab, or the whole browser. Every call waits for its answer, and notes what happens."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -55,8 +55,15 @@ class Page:
         self.requested: list[str] = []
         #: What went to the console as a warning or an error, and errors that nobody caught.
         self.complaints: list[str] = []
+
+    def attend(self) -> None:
+        """Have everything told that happens in the tab from now on."""
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+
+    def close(self) -> None:
+        """Close the tab."""
+        self.call("Page.close")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the protocol, and its result."""
@@ -142,36 +149,36 @@ def a_browser() -> Iterator[Callable[[], Page]]:
     assert program is not None
     # Its sandbox refuses to be run by root, which tests in a container are.
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with tempfile.TemporaryDirectory(prefix="q-browser-", ignore_cleanup_errors=True) as profile:
-        process = subprocess.Popen(
-            [program, *FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        sockets: list[ClientConnection] = []
-        try:
-            port, path = _port_of(process, Path(profile))
-            root = connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None)
-            sockets.append(root)
+    with (
+        tempfile.TemporaryDirectory(prefix="q-browser-", ignore_cleanup_errors=True) as profile,
+        _process([program, *FLAGS, *sandbox, f"--user-data-dir={profile}"]) as process,
+        ExitStack() as sockets,
+    ):
+        port, path = _port_of(process, Path(profile))
+        address = f"ws://127.0.0.1:{port}"
 
-            def new_page() -> Page:
-                root.send(
-                    json.dumps(
-                        {"id": 1, "method": "Target.createTarget", "params": {"url": "about:blank"}}
-                    )
-                )
-                target = json.loads(root.recv(timeout=WITHIN_S))["result"]["targetId"]
-                address = f"ws://127.0.0.1:{port}/devtools/page/{target}"
-                sockets.append(connect(address, max_size=None, proxy=None))
-                return Page(sockets[-1])
+        def speak_to(where: str) -> Page:
+            return Page(sockets.enter_context(connect(address + where, max_size=None, proxy=None)))
 
-            yield new_page
-        finally:
-            for socket in sockets:
-                socket.close()
-            process.terminate()
-            process.wait(10)
+        whole = speak_to(path)
+
+        def new_page() -> Page:
+            target = whole.call("Target.createTarget", url="about:blank")["targetId"]
+            page = speak_to(f"/devtools/page/{target}")
+            page.attend()
+            return page
+
+        yield new_page
+
+
+@contextmanager
+def _process(words: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def _port_of(process: subprocess.Popen[bytes], profile: Path) -> tuple[str, str]:

@@ -193,9 +193,12 @@ export class PriceChart {
 /** Columns as uPlot takes them: time, price, low, high, stop. */
 function columns(told, newest) {
   const at = [...told.at], last = [...told.last], low = [...told.low], high = [...told.high];
-  if (newest && (!at.length || newest[0] > at[at.length - 1])) {
+  const end = at.length - 1;
+  if (newest && (end < 0 || newest[0] >= at[end] + told.width_s)) {
     at.push(newest[0]);
     for (const column of [last, low, high]) column.push(newest[1]);
+  } else if (newest && newest[0] >= at[end]) {
+    last[end] = newest[1];
   }
   const stops = told.stops ?? [];
   let next = 0, stop = null;
