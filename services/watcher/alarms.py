@@ -6,9 +6,8 @@ that says the same is the same alarm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from services.watcher.holding import Holding
 from services.watcher.sights import Look
@@ -35,33 +34,19 @@ _WATCHER = "watcher"
 _TOLD = 3
 
 
-class Found(NamedTuple):
-    """The alarms of one look, and since when each condition that has no time of its own stands."""
-
-    alarms: list[Alarm]
-    first_seen: dict[str, datetime]
-
-
-def alarms_of(look: Look, state: State, policy: Policy) -> Found:
-    """All that is wrong at a look."""
-    now, first_seen = look.overview.now, dict[str, datetime]()
-
-    def since(condition: str) -> datetime:
-        """When this was first seen, if it has been seen at every look from then on."""
-        return first_seen.setdefault(condition, state.first_seen.get(condition, now))
-
-    found = [
+def alarms_of(look: Look, state: State, policy: Policy) -> list[Alarm]:
+    """All that is wrong at a look; what has no time of its own is as old as the look."""
+    return [
         *_rungs(look, state.held, policy),
-        *_naked(look, state, policy, since),
+        *_naked(look, state, policy),
         *_unanswered(look, state, policy),
         *_lags(look, policy),
-        *_letters(look, since),
+        *_letters(look),
         *_feed(look, state, policy),
-        *_orders(look, since),
-        *_durability(look, since),
+        *_orders(look),
+        *_durability(look),
         *_silent(look, state, policy),
     ]
-    return Found(found, first_seen)
 
 
 def _rungs(look: Look, held: Mapping[str, Holding], policy: Policy) -> Iterator[Alarm]:
@@ -78,14 +63,12 @@ def _rungs(look: Look, held: Mapping[str, Holding], policy: Policy) -> Iterator[
             yield Alarm("rung_not_taken", symbol, since, f"{text}: `quantum why {symbol}`")
 
 
-def _naked(
-    look: Look, state: State, policy: Policy, since: Callable[[str], datetime]
-) -> Iterator[Alarm]:
+def _naked(look: Look, state: State, policy: Policy) -> Iterator[Alarm]:
     for symbol in look.held:
         holding = state.held.get(symbol)
         if holding is None:
             text = f"the record of {symbol} makes no sense, so that nobody knows of its stop"
-            yield Alarm("position_without_stop", symbol, since(f"record.{symbol}"), text)
+            yield Alarm("position_without_stop", symbol, look.overview.now, text)
         elif (
             holding.naked_since is not None
             and _age_s(look, holding.naked_since) >= policy.stop_within_s
@@ -126,11 +109,11 @@ def groups_of(look: Look) -> Iterator[tuple[Stream, Group]]:
                 yield stream, group
 
 
-def _letters(look: Look, since: Callable[[str], datetime]) -> Iterator[Alarm]:
+def _letters(look: Look) -> Iterator[Alarm]:
     for stream in look.overview.streams:
         if stream.dead:
             text = f"{stream.name} has messages that could not be read: `quantum dead list`"
-            yield Alarm("dead_letters", stream.name, since(f"dead.{stream.name}"), text)
+            yield Alarm("dead_letters", stream.name, look.overview.now, text)
 
 
 def watched_symbols(look: Look, policy: Policy) -> list[str]:
@@ -149,13 +132,13 @@ def _feed(look: Look, state: State, policy: Policy) -> Iterator[Alarm]:
         yield Alarm("feed_stale", symbol, since, f"there is {told} {symbol}{held}")
 
 
-def _orders(look: Look, since: Callable[[str], datetime]) -> Iterator[Alarm]:
+def _orders(look: Look) -> Iterator[Alarm]:
     by_symbol: dict[str, list[str]] = {}
     for order_id, told in look.overview.venue.unknown_orders.items():
         by_symbol.setdefault(told.partition(" ")[0], []).append(order_id)
     for symbol, ids in by_symbol.items():
         text = f"{_some(ids)} in {symbol} may have been executed or not; it is being asked for"
-        yield Alarm("unknown_order", symbol, since(f"unknown.{symbol}"), text)
+        yield Alarm("unknown_order", symbol, look.overview.now, text)
 
 
 def undurable(persistence: Mapping[str, str]) -> list[str]:
@@ -170,11 +153,11 @@ def undurable(persistence: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _durability(look: Look, since: Callable[[str], datetime]) -> Iterator[Alarm]:
+def _durability(look: Look) -> Iterator[Alarm]:
     found = undurable(look.persistence)
     if found:
         text = f"Redis may lose what it confirmed: {'; '.join(found)}"
-        yield Alarm("redis_not_durable", "", since("durable"), text)
+        yield Alarm("redis_not_durable", "", look.overview.now, text)
 
 
 def expected(daemon: Daemon) -> bool:

@@ -78,8 +78,6 @@ def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[ob
         held=dict(_held(state, look, policy)),
         intents=waiting.forgotten(state.intents, now - timedelta(seconds=policy.read_back_s)),
     )
-    found = alarms_of(look, state, policy)
-    state = replace(state, first_seen=found.first_seen)
     settled = state.started_at is not None and (
         (now - state.started_at).total_seconds() >= policy.settle_s
     )
@@ -91,7 +89,7 @@ def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[ob
         alarm.field: replace(alarm, since=min(alarm.since, before[alarm.field].since))
         if alarm.field in before
         else alarm
-        for alarm in found.alarms
+        for alarm in alarms_of(look, state, policy)
     }
     state = replace(state, standing=standing)
     fields = {"seen_at": format_timestamp(now)}

@@ -48,14 +48,13 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`first_seen` has since when a condition was seen at every look; `standing` are the alarms.
+    """`started_at` is the first look, by the server's clock; `standing` are the alarms, by field.
 
-    `started_at` is the first look, by the server's clock. Prices and positions are by symbol.
+    Prices and positions are by symbol.
     """
 
     started_at: datetime | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
     intents: Intents = field(default_factory=Intents)
     held: Mapping[str, Holding] = field(default_factory=dict)
-    first_seen: Mapping[str, datetime] = field(default_factory=dict)
     standing: Mapping[str, Alarm] = field(default_factory=dict)

@@ -155,6 +155,19 @@ def test_what_was_reached_before_the_position_grew_says_nothing_of_it_now(scene:
     assert scene.look() == {}
 
 
+def test_prices_of_before_the_position_grew_reach_nothing_though_they_are_read_back_later(
+    scene: Scene,
+) -> None:
+    grown_at = scene.now + timedelta(seconds=10)
+    scene.now = grown_at
+    scene.say("apply.result.filled", symbol=SYMBOL, position_id="RIVERUSDT.1")
+    scene.now = grown_at - timedelta(seconds=5)
+    scene.price(at_r("2"))
+    scene.wait(66)
+    scene.price("12.32")
+    assert scene.look() == {}
+
+
 def test_another_position_in_the_same_symbol_begins_anew(scene: Scene) -> None:
     scene.price(at_r("2"))
     scene.hold(stop_loss="")

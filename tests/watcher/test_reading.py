@@ -139,7 +139,8 @@ def test_it_makes_no_group_and_writes_its_record_and_its_heartbeat_alone(
         record = eventually(
             lambda: (r := _record(tester)).get(naked) and "seen_at" in r and r, "the alarm"
         )
-        eventually(lambda: tester.exists(heartbeat_key("watcher")), "the heartbeat")
+        call(tester, "DEL", heartbeat_key("watcher"))
+        eventually(lambda: tester.exists(heartbeat_key("watcher")), "another heartbeat")
         hold(tester)
         eventually(lambda: naked not in _record(tester), "the end of the alarm")
     finally:
