@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from redis.exceptions import RedisError
 from rich.text import Text
+from rich.traceback import Traceback
 from textual import on, work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -59,7 +60,7 @@ class Top(App[None]):
     """One screen of all that stands; what is on it is made by `top_show`."""
 
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as declared
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - as declared
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "why", "why"),
         Binding("slash", "filter", "symbol", key_display="/"),
@@ -71,7 +72,7 @@ class Top(App[None]):
     ]
     CSS = """
     Screen { layout: vertical; }
-    Static { text-wrap: nowrap; text-overflow: ellipsis; }
+    #head, .pane { text-wrap: nowrap; text-overflow: ellipsis; }
     #head { height: auto; max-height: 9; padding: 0 1; }
     #positions { border: none; border-top: solid ansi_bright_black; height: 1fr; min-height: 5;
                  padding: 0; background: ansi_default; scrollbar-size-vertical: 1;
@@ -87,7 +88,7 @@ class Top(App[None]):
     #side { layout: vertical; height: auto; }
     #events { height: 20%; min-height: 5; }
     .-wide #body { layout: horizontal; }
-    .-wide #side { width: 62; height: 100%; }
+    .-wide #side { width: 60; height: 100%; }
     .-wide #positions { width: 1fr; }
     .-wide #events { height: 35%; }
     #ask { display: none; height: 1; border: none; padding: 0 1; }
@@ -97,7 +98,8 @@ class Top(App[None]):
     def __init__(
         self, desk: Desk, read: Callable[[], Overview], server: str, symbol: str = ""
     ) -> None:
-        super().__init__()
+        # The terminal's own colours: right on a light one, too, and with sixteen of them, or none.
+        super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
         self.desk = desk
         self.overview: Overview | None = None
@@ -108,6 +110,10 @@ class Top(App[None]):
         self._looking = False
         self._trouble = ""
         self._looked_at = time.monotonic()
+
+    def _fatal_error(self) -> None:
+        """A bug: the screen is given back first. No values of variables: one may be a password."""
+        self.panic(Traceback(show_locals=False))
 
     def compose(self) -> ComposeResult:
         """The panes, from the top to the bottom of a narrow terminal."""
@@ -166,7 +172,7 @@ class Top(App[None]):
         """Fill every pane from what was seen last."""
         self._show_head()
         overview = self.overview
-        if overview is None:
+        if overview is None or not self._stands:
             return
         _, events = top_show.of_symbol(overview, self.symbol)
         self._show_positions(overview)
@@ -176,7 +182,14 @@ class Top(App[None]):
         self._fill("daemons", _side_by_side(words, self._width("daemons"), even=not brief))
         self._fill("events", [top_show.event(one, overview) for one in events])
 
+    @property
+    def _stands(self) -> bool:
+        """Whether all panes are there; when the view ends, an answer may come after they went."""
+        return len(self.query("#head, #positions, .pane")) == 5
+
     def _show_head(self) -> None:
+        if not self._stands:
+            return
         age_s = time.monotonic() - self._looked_at
         lines: list[Text] = []
         if self.paused:

@@ -44,7 +44,10 @@ class Why(ModalScreen[None]):
         Binding("escape,q,w", "dismiss", "back", key_display="Escape"),
         Binding("r", "ask", "read again"),
     ]
-    CSS = "VerticalScroll { padding: 0 1; background: ansi_default; }"
+    DEFAULT_CSS = """
+    #page { padding: 0 1; background: ansi_default; scrollbar-size-vertical: 1;
+            scrollbar-gutter: stable; }
+    """
 
     def __init__(self, desk: Desk, symbol: str) -> None:
         super().__init__()
@@ -70,9 +73,9 @@ class Why(ModalScreen[None]):
             terms = terms_of(self._desk.settings, self._symbol)
             story = story_of(read_picture(self._desk.client, self._symbol, terms))
         except (RedisError, SettingsError) as error:
-            self.app.call_from_thread(self._say, Text(str(error), "red"))
+            self.call_later(self._say, Text.assemble((str(error), "red")))
         else:
-            self.app.call_from_thread(self._tell, story)
+            self.call_later(self._tell, story)
 
     def on_resize(self) -> None:
         """The lines are as long as there is room for."""
@@ -80,9 +83,11 @@ class Why(ModalScreen[None]):
             self._tell(self._story)
 
     def _tell(self, story: Story) -> None:
+        if not self.query("#story"):  # Closed before it was read.
+            return
         self._story = story
         page = io.StringIO()
-        width = max(self.query_one("#page").content_size.width - 1, 20)
+        width = max(self.query_one("#page").scrollable_content_region.width, 20)
         console = Console(
             file=page, width=width, highlight=False, force_terminal=True, color_system="standard"
         )
@@ -90,14 +95,15 @@ class Why(ModalScreen[None]):
         self._say(Text.from_ansi(page.getvalue()))
 
     def _say(self, text: Text) -> None:
-        self.query_one("#story", Static).update(text)
+        for story in self.query("#story").results(Static):
+            story.update(text)
 
 
 class Box(ModalScreen[None]):
     """A small window in the middle."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss", "back")]
-    CSS = """
+    DEFAULT_CSS = """
     Box { align: center middle; }
     #box { width: 76; max-width: 96%; height: auto; max-height: 96%; padding: 1 2;
            border: solid ansi_cyan; background: ansi_default; }
@@ -154,13 +160,14 @@ class Switch(Box):
                 f"\nNot turned: this user of the server may not. {error}\n"
                 f"As its administrator: quantum mode {wanted.value.lower().replace('_', '-')}"
             )
-            self.app.call_from_thread(self._say, told, "bold red")
+            self.call_later(self._say, told, "bold red")
         except RedisError as error:
             told = f"\nNo answer, so it may or may not be turned: {error}"
-            self.app.call_from_thread(self._say, told, "bold red")
+            self.call_later(self._say, told, "bold red")
         else:
             told = f"\nThe mode is {wanted}. It was {before or Mode.RUN}. Escape closes this."
-            self.app.call_from_thread(self._say, told, "bold green")
+            self.call_later(self._say, told, "bold green")
 
     def _say(self, text: str, style: str) -> None:
-        self.query_one("#question", Static).update(Text(text, style))
+        for question in self.query("#question").results(Static):
+            question.update(Text.assemble((text, style)))

@@ -93,7 +93,7 @@ def position(one: Position, overview: Overview, width: int, *, marked: bool = Fa
         "▶ " if marked else "  ",
         (f"{safe(one.symbol):<10}", "bold reverse" if marked else "bold"),
         " ",
-        f"{one.side:<5} {one.leverage}x {plain(one.qty)} of {plain(one.initial_qty)}  ",
+        f"{one.side:<5} {plain(one.qty)} of {plain(one.initial_qty)}  ",
         f"{_price(one.entry_price)} → {_price(one.mark_price)}  ",
         (f"{one.r_net:+.2f} R", f"bold {gain}"),
         (f"  {one.unrealized_pnl:+.2f}", gain),
@@ -211,15 +211,19 @@ def group_words(group: Group) -> str:
 
 
 def daemons(overview: Overview, *, brief: bool = False) -> list[Text]:
-    """Every program by its heartbeat; not `brief` also how long each has been up."""
-    return [_daemon(daemon, overview, brief=brief) for daemon in overview.daemons]
+    """Every program by its heartbeat; not `brief` also how long each has been up.
+
+    Those that are lost come first: where room is short, they are what must be seen.
+    """
+    lost_first = sorted(overview.daemons, key=lambda daemon: daemon.state != "lost")
+    return [_daemon(daemon, overview, brief=brief) for daemon in lost_first]
 
 
 def _daemon(daemon: Daemon, overview: Overview, *, brief: bool) -> Text:
     sign, style = _DAEMONS[daemon.state]
     text = Text(f"{sign} {daemon.name}", style)
     if daemon.state == "lost":
-        text.append(" never seen" if daemon.age_s is None else f" lost for {span(daemon.age_s)}")
+        text.append(" never seen" if daemon.age_s is None else f" lost {span(daemon.age_s)}")
     elif daemon.state == "off":
         text.append(" off")
     elif daemon.started_at is not None and not brief:

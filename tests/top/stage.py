@@ -10,9 +10,10 @@ from typing import Any
 
 from shared.bus.client import call
 from shared.cli.desk import Desk
+from shared.cli.story import reader
 from shared.contracts.values import format_timestamp
 from shared.settings import Settings
-from shared.streams import WATCH_KEY, heartbeat_key, position_key, state_key
+from shared.streams import PROGRAMS, WATCH_KEY, heartbeat_key, position_key, state_key
 from tests.cli.asking import SHOWN_AT_ONCE
 from tests.cli.small_ring import SmallRing, a_small_ring, at_r, seed
 
@@ -51,7 +52,7 @@ def go_wrong(ring: SmallRing) -> None:
     own["unprotected_since"] = format_timestamp(now - timedelta(seconds=9))
     words = (f"positions/{NAKED}", json.dumps(own))
     call(ring.client, "HSET", state_key("apply_layer"), *words)
-    beat(ring, "market_feed", "watcher", "notifier")
+    beat(ring, *(name for name in PROGRAMS if name not in ("exitbrain", "dashboard")))
     call(ring.client, "HSET", heartbeat_key("exitbrain"), "at",
          format_timestamp(now - timedelta(seconds=48)))  # fmt: skip
     say(ring, **{
@@ -70,18 +71,16 @@ def say(ring: SmallRing, **alarms: str) -> None:
 
 
 def beat(ring: SmallRing, *names: str) -> None:
-    """Heartbeats of programs that do not run here."""
+    """Heartbeats as of programs that have been up since the morning."""
     now = ring.now()
     for name in names:
         call(ring.client, "HSET", heartbeat_key(name), "at", format_timestamp(now),
              "started_at", format_timestamp(now - timedelta(hours=3, minutes=20)))  # fmt: skip
 
 
-def a_desk_at(ring: SmallRing, settings: dict[str, Any] | None = None) -> Desk:
-    """The desk of an operator at the ring's server."""
-    from shared.cli.story import reader
-
-    return Desk(Settings(settings or {}, "the test"), reader(ring.url))
+def a_desk(url: str) -> Desk:
+    """The desk of an operator at a server."""
+    return Desk(Settings({}, "the test"), reader(url))
 
 
 @contextmanager

@@ -22,16 +22,14 @@ from typer.testing import CliRunner
 from shared.bus.client import call
 from shared.cli import app as commands
 from shared.cli.desk import Desk
-from shared.cli.story import reader
 from shared.cli.top_app import Top
 from shared.overview.read import read_overview
 from shared.overview.values import Overview
 from shared.server import LocalServer
-from shared.settings import Settings
 from shared.streams import MODE_KEY
 from tests.cli.asking import Open
 from tests.cli.small_ring import SYMBOL, SmallRing, a_small_ring, at_r
-from tests.top.stage import LOSING, NAKED, go_wrong, play, say, three_positions
+from tests.top.stage import LOSING, NAKED, a_desk, go_wrong, play, say, three_positions
 
 WIDE = (160, 50)
 WITHIN_S = 20.0
@@ -68,10 +66,6 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
         await pilot.pause(0.02)
 
 
-def a_desk(url: str) -> Desk:
-    return Desk(Settings({}, "the test"), reader(url))
-
-
 @pytest.fixture
 def ring(open_ring: Open) -> SmallRing:
     """Three positions: one at 5 R, one at a loss, one whose stop is gone; watcher says what."""
@@ -92,7 +86,7 @@ def test_it_shows_alarms_positions_streams_daemons_and_events(ring: SmallRing) -
             assert "✖ NO STOP for " in positions
             assert "+5.00 R" in positions
             assert "apply.result" in view.pane("streams")
-            assert "✖ exitbrain lost for " in view.pane("daemons")
+            assert "✖ exitbrain lost " in view.pane("daemons")
             assert "filled   PARTIAL_50: SELL 0.46" in view.pane("events")
 
     asyncio.run(looking())
@@ -127,11 +121,11 @@ def test_the_mark_stays_with_its_position_as_others_come_and_go(ring: SmallRing)
 def test_a_filter_shows_one_symbol_and_escape_all(ring: SmallRing) -> None:
     async def looking() -> None:
         async with a_view(a_desk(ring.url)) as (view, pilot):
-            await pilot.press("slash", *"river", "enter")
+            await pilot.press("slash", *"riv", "enter")
             assert LOSING not in view.pane("positions")
             assert SYMBOL in view.pane("positions")
-            assert "only RIVER" in view.pane("head")
-            await pilot.press("slash", *"x" * 5, "enter")
+            assert "only RIV" in view.pane("head")
+            await pilot.press("slash", "x", "enter")
             assert "is open." in view.pane("positions")
             await pilot.press("escape")
             assert LOSING in view.pane("positions")
@@ -204,7 +198,7 @@ def test_a_pause_stands_still_and_says_so(ring: SmallRing) -> None:
             seen = view.overview
             say(ring)
             assert "PAUSED" in view.pane("head")
-            await pilot.pause(1.5)
+            await pilot.pause(1.2)
             assert view.overview is seen
             await pilot.press("p")
             await until(pilot, lambda: "● no alarms" in view.pane("head"))
@@ -232,7 +226,7 @@ def test_it_outlives_the_server_and_says_how_old_its_news_is(tmp_path: Path) -> 
         asyncio.run(looking())
 
 
-def test_a_server_that_hangs_shows_before_its_call_ends(tmp_path: Path) -> None:
+def test_a_server_that_hangs_shows_before_a_call_of_it_ends(tmp_path: Path) -> None:
     with (
         LocalServer.start(tmp_path, appendfsync="no") as server,
         a_small_ring(server.url, three_positions()),
@@ -245,6 +239,8 @@ def test_a_server_that_hangs_shows_before_its_call_ends(tmp_path: Path) -> None:
                 os.kill(pid, signal.SIGSTOP)
                 try:
                     await until(pilot, lambda: "it does not answer" in view.pane("head"))
+                    # What was asked for and closed unread comes when nobody waits for it.
+                    await pilot.press("w", "escape")
                 finally:
                     os.kill(pid, signal.SIGCONT)
                 await until(pilot, lambda: "NO NEWS" not in view.pane("head"))
@@ -290,11 +286,10 @@ def test_a_bug_in_a_look_ends_it_with_a_failure(ring: SmallRing) -> None:
     assert view.return_code == 1
 
 
-@pytest.mark.parametrize("key", ["q", "ctrl+c"])
-def test_it_can_be_left(ring: SmallRing, key: str) -> None:
+def test_it_can_be_left_as_any_program(ring: SmallRing) -> None:
     async def looking() -> None:
         async with a_view(a_desk(ring.url)) as (view, pilot):
-            await pilot.press(key)
+            await pilot.press("ctrl+c")
             await until(pilot, lambda: not view.is_running)
             assert view.return_code == 0
 

@@ -127,14 +127,14 @@ def test_who_is_behind_is_named_with_how_far_and_how_long() -> None:
     assert "all read" not in shown
 
 
-def test_a_daemon_that_is_silent_is_told_apart_from_one_that_is_off() -> None:
+def test_a_daemon_that_is_lost_comes_before_one_that_is_off() -> None:
     daemons = (
+        Daemon("notifier", "off"),
         Daemon("exitbrain", "lost", NOW, 48.0),
         Daemon("market_feed", "lost"),
-        Daemon("notifier", "off"),
     )
     shown = told(replace(WELL, daemons=daemons))
-    assert "✖ exitbrain lost for 48 s  ✖ market_feed never seen  ○ notifier off" in shown
+    assert "✖ exitbrain lost 48 s  ✖ market_feed never seen  ○ notifier off" in shown
 
 
 r_values = st.decimals("-3", "60", places=4)
