@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, TypeVar
 
@@ -89,6 +90,7 @@ class Watcher:
         self._session = session
         self._stop = stop
         self._state = State()
+        self._was_away = False
         self._metrics = WatchMetrics()
         session.metrics.registry.register(self._metrics)
 
@@ -109,7 +111,9 @@ class Watcher:
         logger().info("stopped")
 
     def _look(self) -> None:
-        self._decide(self._ask(self._reader.look))
+        look = self._ask(self._reader.look)
+        self._decide(replace(look, after_outage=self._was_away))
+        self._was_away = False
 
     def _decide(self, event: Heard | Look) -> None:
         self._state, outputs = decide(self._state, event, self._policy)
@@ -141,6 +145,7 @@ class Watcher:
                     answer = question()
             except (BusDown, NotReady):
                 self._metrics.server_up = False
+                self._was_away = True
                 raise
             self._metrics.server_up = True
             return answer

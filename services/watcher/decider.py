@@ -6,7 +6,8 @@ with a cursor of its own, so that it holds up nobody, and nobody has to answer i
 
 A message is taken in as it comes. Everything is judged at a look, about once a second, by the
 server's clock. Until the ring has had time to answer (`settle_s`) only figures are told, and the
-record stands as it was: after a start of the whole machine much is late for a moment.
+record stands as it was: after a start of the whole machine, or an outage of the server, much is
+late for a moment.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[ob
     now = look.overview.now
     state = replace(
         state,
-        started_at=state.started_at or now,
+        started_at=now if look.after_outage else state.started_at or now,
         held=dict(_held(state, look, policy)),
         intents=waiting.forgotten(state.intents, now - timedelta(seconds=policy.read_back_s)),
     )

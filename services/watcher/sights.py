@@ -27,11 +27,13 @@ class Look:
 
     `held` are the records of the open positions; of harvest_brain's there is only the ladder that a
     position was opened under. `persistence` is what the server says of its own durability.
+    `after_outage` says that the server was away since the last look.
     """
 
     overview: Overview
     held: Mapping[str, Kept] = field(default_factory=dict)
     persistence: Mapping[str, str] = field(default_factory=dict)
+    after_outage: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`started_at` is the first look, by the server's clock; `standing` are the alarms, by field.
+    """`started_at` is the first look of all or after an outage; `standing` has alarms by field.
 
     Prices and positions are by symbol.
     """

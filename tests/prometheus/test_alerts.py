@@ -290,6 +290,10 @@ def a_server_that_does_not_answer(evening: Evening) -> None:
     evening.live.server.kill()
     evening.fires("RedisUnreachable")
     assert "WatcherDown" not in evening.station.alerts()
+    evening.live.server.restart()
+    seen_at = evening.record()["seen_at"]
+    evening.until(lambda: evening.record()["seen_at"] > seen_at, "another look")
+    evening.until(lambda: "RedisUnreachable" not in evening.station.alerts(), "its end")
 
 
 def a_watcher_that_hangs(evening: Evening) -> None:

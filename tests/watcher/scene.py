@@ -123,9 +123,10 @@ class Scene:
     def _id(self) -> str:
         return f"{int(self.now.timestamp() * 1000)}-{next(self._ids)}"
 
-    def look(self) -> dict[str, str]:
+    def look(self, *, after_outage: bool = False) -> dict[str, str]:
         """Let watcher look; returns the alarms that stand then."""
-        self.state, outputs = decide(self.state, self.sight(), self.policy)
+        look = replace(self.sight(), after_outage=after_outage)
+        self.state, outputs = decide(self.state, look, self.policy)
         self.outputs = list(outputs)
         for output in outputs:
             if isinstance(output, Record):

@@ -46,6 +46,24 @@ def test_nothing_is_judged_before_the_ring_had_time_to_answer() -> None:
     assert scene.look().keys() == {"redis_not_durable"}
 
 
+def test_after_an_outage_of_the_server_the_ring_has_time_again_and_the_record_stands() -> None:
+    scene = Scene(Policy(settle_s=10))
+    scene.look()
+    scene.wait(10)
+    scene.dead["trade.intent"] = 1
+    assert scene.look().keys() == {"dead_letters.trade.intent"}
+    scene.silent.add("exitbrain")
+    scene.wait(60)
+    scene.look(after_outage=True)
+    scene.wait(9)
+    scene.look()
+    assert [type(output) for output in scene.outputs] == [Figures]
+    assert scene.alarms.keys() == {"dead_letters.trade.intent"}
+    scene.silent.clear()
+    scene.wait(1)
+    assert scene.look().keys() == {"dead_letters.trade.intent"}
+
+
 def test_a_message_that_waits_is_an_alarm_of_its_reader(scene: Scene) -> None:
     field = "group_lags.apply.plan/apply_layer"
     scene.oldest["apply.plan", "apply_layer"] = START
