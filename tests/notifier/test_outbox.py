@@ -78,6 +78,15 @@ def test_what_is_urgent_goes_before_whatever_waits() -> None:
     assert day.texts[1].startswith("URGENT: Liquidated | ")
 
 
+def test_what_is_urgent_goes_before_a_sum_that_is_due() -> None:
+    day = Day()
+    day.hear(FILL, age=timedelta(hours=1))
+    day.now += timedelta(seconds=3)
+    day.hear(LIQUIDATION)
+    day.beats(2)
+    assert [notice.title for _, notice in day.sent] == ["URGENT: Liquidated", "Summed up"]
+
+
 def test_at_quiet_hours_only_what_is_urgent_is_told_and_the_rest_in_sum_when_they_end() -> None:
     day = Day(NIGHT, now=NOON.replace(hour=22))
     day.hear(RUNG, status="FILLED", reason="PARTIAL_25")
