@@ -104,6 +104,13 @@ TABLE: dict[str, Run | Elsewhere] = {
         "tests/docs/test_plots.py::test_a_plot_that_is_drawn_again_is_the_same",
     ),
     # docs/operations.md
+    "git pull": Elsewhere("it fetches from outside", _BOOTED),
+    "sudo deploy/redis/*.sh *": Elsewhere(_ROOT, "tests/deploy/test_backup.py"),
+    "sudo python3 deploy/redis/set_passwords.py --new apply_layer": Elsewhere(
+        _ROOT,
+        "tests/deploy/test_redis_as_installed.py::"
+        "test_passwords_are_kept_until_a_new_one_is_asked_for",
+    ),
     "sudo CREDENTIALS_DIRECTORY=* quantum check --live": Elsewhere(
         "it asks the venue",
         "tests/binance/test_check.py::test_a_sound_configuration_passes_without_an_order",

@@ -15,7 +15,7 @@ from shared.cli import app
 from .documents import DOCUMENTS, code
 
 _QUANTUM: Any = typer.main.get_command(app)
-_CALLED = re.compile(r"(?:^|[\s/`(|;])quantum ((?:--?[\w-]+|[a-z][\w-]*).*)$")
+_CALLED = re.compile(r"(?:^|bin/|[\s`(|;])quantum ((?:--?[\w-]+|[a-z][\w-]*).*)$")
 _OPTION = re.compile(r"--?[a-z][\w-]*")
 _END = ("|", "||", "&&", ";", ">", ">>", "<", "<<<", "&", "#")
 
