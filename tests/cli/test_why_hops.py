@@ -11,7 +11,7 @@ import pytest
 
 from shared.bus.client import call
 from shared.contracts import HISTORY_SOURCE
-from shared.streams import MARKET_TICK
+from shared.streams import MARKET_TICK, heartbeat_key
 from shared.why.findings import findings_of
 from shared.why.picture import Terms
 from shared.why.read import read_picture
@@ -149,6 +149,28 @@ def test_a_server_that_does_not_show_who_asks_blames_nobody_who_has_nothing_to_d
     queues = {hop: replace(queue, beats=False) for hop, queue in picture.queues.items()}
     quiet = replace(picture, now=picture.now + timedelta(seconds=20), queues=queues)
     assert [finding.code for finding in findings_of(story_of(quiet))] == ["thresholds"]
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "says"),
+    [
+        (None, "no other symbol has a newer one: is market_feed running? Nothing is decided"),
+        (90, "1 min 30 s ago: is it running? Nothing is decided"),
+        (1, "1 s ago): has its replay ended, or does its venue send nothing? Nothing is decided"),
+    ],
+)
+def test_a_feed_that_stands_still_is_told_from_one_that_is_not_there(
+    open_ring: Open, silent_s: float | None, says: str
+) -> None:
+    ring = open_ring()
+    ring.tick(at_r(1), age_s=200)
+    ring.settle()
+    if silent_s is not None:
+        at = ring.now() - timedelta(seconds=silent_s)
+        ring.client.hset(heartbeat_key("market_feed"), "at", at.isoformat())
+    code, _, text = reason()
+    assert code == "feed_stale"
+    assert says in text
 
 
 def test_a_message_that_kills_its_reader_is_named(open_ring: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from shared.bus import load_library
 from shared.streams import MARKET_TICK, MAX_DELIVERIES
-from tests.ring.live import a_client, a_server
+from tests.ring.live import a_client, a_server, write_climb
 from tests.runner.counting import add_ticks
 from tests.worlds import RedisWorld
 
@@ -29,11 +30,14 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
         yield started
 
 
-@pytest.mark.parametrize("daemon", ["exitbrain", "watcher"])
+@pytest.mark.parametrize("daemon", ["market_feed", "exitbrain", "watcher"])
 def test_a_daemon_says_when_it_stands_that_it_goes_on_and_when_it_ends(
-    redis_world: RedisWorld, manager: Manager, daemon: str
+    redis_world: RedisWorld, manager: Manager, tmp_path: Path, daemon: str
 ) -> None:
-    given = {"REDIS_URL": redis_world.url, **WATCHED}
+    files = json.dumps([str(write_climb(tmp_path))])
+    given = {
+        "REDIS_URL": redis_world.url, "QUANTUM_MARKET_FEED__FILES": files, **WATCHED,
+    }  # fmt: skip
     manager.start("-m", f"services.{daemon}", environment=given)
     manager.until_said("READY=1")
     manager.until_said("STATUS=runs")
