@@ -124,7 +124,8 @@ class Notifier:
                 self.turn()
             for handed in self._receivers.handed(wait=True):
                 self._take(handed)
-            self._keep()
+            if self._standing:
+                self._keep()
         except (BusDown, NotReady) as error:
             logger().warning("stopped_without_server", reason=str(error))
         finally:

@@ -48,6 +48,12 @@ class Desk:
 
     def start(self) -> None:
         """Begin as a new process would; the one before is gone, with whatever it had in hand."""
+        self.make()
+        self.notifier.begin()
+        self.notifier.turn()
+
+    def make(self) -> None:
+        """A notifier that has not begun."""
         self.metrics = RunnerMetrics()
         self.receivers = Receivers(
             [Address(f"{n} json", phone.address) for n, phone in enumerate(self.phones, 1)],
@@ -65,8 +71,6 @@ class Desk:
             now=lambda: datetime.now(UTC) + self.ahead,
             block_ms=5,
         )
-        self.notifier.begin()
-        self.notifier.turn()
 
     def end(self) -> None:
         """End it as a kill would: nothing is finished first."""

@@ -244,6 +244,8 @@ def test_what_was_trimmed_before_it_was_heard_is_told_by_its_number(
     desk.start()
     desk.until_told("5 entries of apply.result were trimmed")
     desk.until_idle()
+    # What is trimmed after it was heard is no second gap.
+    desk.client.xtrim(APPLY_RESULT.key, maxlen=0, approximate=False)
     say(desk.client, RUNG)
     desk.until_told("sold 0.005")
     assert sum("trimmed" in line for line in phone.lines) == 1
@@ -276,6 +278,15 @@ def test_a_second_notifier_takes_over_and_the_first_one_ends(desk: Desk) -> None
     say(desk.client, FILL)
     with pytest.raises(Superseded):
         desk.until(lambda: False, "the first one ends")
+
+
+def test_told_to_stop_before_it_took_over_it_ends_and_writes_nothing(desk: Desk) -> None:
+    desk.end()
+    before = call(desk.client, "HGETALL", state_key("notifier"))
+    desk.make()
+    desk.stop.set()
+    desk.notifier.run()
+    assert call(desk.client, "HGETALL", state_key("notifier")) == before
 
 
 def test_it_reads_without_a_group_and_leaves_only_its_state_and_its_heartbeat(
