@@ -17,6 +17,7 @@ from shared.reload import Reload
 from shared.runner import Runner, Service
 from shared.session import Session
 from shared.settings import Settings, SettingsError, load
+from shared.streams import COMPANIONS
 from shared.systemd import Supervisor, handed_socket
 
 #: Another instance has taken over; a supervisor must not start this one again.
@@ -58,13 +59,15 @@ def run_service(
 def run_producer(name: str, body: Callable[[Settings, Session, threading.Event], None]) -> None:
     """Run a daemon with a loop of its own, until it is done or told to stop; exits the process.
 
-    On SIGHUP it says which of the settings have changed: none of them can while it runs.
+    On SIGHUP a companion ends, if it has new settings to be started on; market_feed says which have
+    changed and goes on, as prices stop when a person restarts it and not before.
     """
 
     def wrapped(settings: Settings, metrics: RunnerMetrics, stop: threading.Event) -> None:
         bus = RedisBus(settings.redis.url, name)
         supervisor = Supervisor(os.environ)
-        reload = Reload[None](settings, supervisor)
+        renews = name in COMPANIONS and supervisor.listens
+        reload = Reload[None](settings, supervisor, renew=stop.set if renews else None)
         _on_hangup(reload)
         session = Session(
             bus, name, metrics=metrics, stop=stop, supervisor=supervisor, reload=reload.take

@@ -20,7 +20,8 @@ P = TypeVar("P")
 class Reload(Generic[P]):
     """Asked by a signal, answered by the loop. `policy` makes what the daemon decides by.
 
-    Without `policy` nothing of a daemon can change while it runs: every change is refused.
+    Without `policy` nothing of a program can change while it runs, and every change is refused;
+    with `renew`, which ends it in order, its supervisor starts it on the new settings instead.
     """
 
     def __init__(
@@ -28,10 +29,12 @@ class Reload(Generic[P]):
         settings: Settings,
         supervisor: Supervisor,
         policy: Callable[[Settings], P] | None = None,
+        renew: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
         self._supervisor = supervisor
         self._policy = policy
+        self._renew = renew
         self._asked = False
 
     def ask(self, *_signal: object) -> None:
@@ -57,6 +60,10 @@ class Reload(Generic[P]):
     def _read_again(self) -> P | None:
         new = load(None, os.environ)
         changed = self._settings.changed(new)
+        if changed and self._renew is not None:
+            logger().info("begins_anew", changed=list(changed))
+            self._renew()
+            return None
         fixed = [name for name, may_change in changed.items() if not may_change or not self._policy]
         if fixed:
             raise SettingsError(

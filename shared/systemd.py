@@ -38,6 +38,11 @@ class Supervisor:
         #: What people should know besides, until it is settled.
         self.remark = ""
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is one, which starts again what ends."""
+        return bool(self._address)
+
     def ready(self) -> None:
         """It stands: its place is taken and its loop goes round, or it has its new settings."""
         self._ready = True

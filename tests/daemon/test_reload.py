@@ -223,6 +223,26 @@ def test_a_daemon_that_decides_by_nothing_refuses_every_change_and_takes_none_fo
     assert "market_feed.speed cannot change while it runs" in logs[1]["reason"]
 
 
+def test_a_companion_ends_in_order_to_be_started_on_settings_that_can_be_used(
+    redis_world: RedisWorld, tmp_path: Path
+) -> None:
+    with a_manager(tmp_path) as manager:
+        environment = {
+            "QUANTUM_CONFIG": str(tmp_path / "quantum.toml"), "REDIS_URL": redis_world.url,
+        }  # fmt: skip
+        write(tmp_path, "[harvest_brain]\ncost_bps = 10\n")
+        manager.start("-m", "services.watcher", environment=environment)
+        manager.until_said("READY=1")
+        write(tmp_path, "[watcher]\nlook_every = 1\n")
+        manager.signal(signal.SIGHUP)
+        manager.until(lambda: manager.events("reload_refused"), "a refusal")
+        write(tmp_path, "[watcher]\nlook_every_s = 1.5\n")
+        manager.signal(signal.SIGHUP)
+        assert manager.ends() == 0
+        [told] = manager.events("begins_anew")
+        assert "watcher.look_every_s" in told["changed"]
+
+
 @pytest.mark.parametrize(
     ("new", "may_change"),
     [
