@@ -133,6 +133,13 @@ TABLE: dict[str, Run | Elsewhere] = {
     ),
     "node my_signals.mjs": Elsewhere("it needs Node", f"{_PRODUCERS}::test_node_sends_an_entry"),
     "go run main.go": Elsewhere("it needs Go", f"{_PRODUCERS}::test_go_sends_an_entry"),
+    # deploy/prometheus/README.md
+    "apt-get install prometheus": Elsewhere(_ROOT, "tests/prometheus/test_alerts.py"),
+    "install * /etc/prometheus/*": Elsewhere(_ROOT, "tests/prometheus/test_alerts.py"),
+    "promtool check config *": Elsewhere(
+        "it needs promtool",
+        "tests/prometheus/test_rules.py::test_prometheus_takes_the_configuration_and_the_rules",
+    ),
     # deploy/redis/README.md
     "apt-get install redis-server": Elsewhere(_ROOT, "tests/deploy/test_redis_as_installed.py"),
     "getent passwd quantum || useradd *": Elsewhere(_ROOT, _BOOTED),
