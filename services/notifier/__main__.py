@@ -178,7 +178,7 @@ class Notifier:
         return True
 
     def _take_over(self) -> None:
-        """Take over what is remembered; who never listened before begins with what comes now."""
+        """Take over what is remembered, and go on from there."""
         documents = self._session.bus.acquire()
         # Before it was known what is remembered, only that the server is away can be on its way.
         for handed in self._receivers.handed(wait=True):

@@ -70,8 +70,7 @@ def _begin(state: State, began: Began) -> State:
         name: replace(state.outboxes.get(name, Outbox()), in_flight=False, try_at=None)
         for name in began.receivers
     }
-    cursors = {**began.ends, **state.cursors}
-    return State(cursors, {**state.shown, **began.unseen}, outboxes)
+    return State(state.cursors or began.ends, {**state.shown, **began.unseen}, outboxes)
 
 
 def _take(

@@ -79,9 +79,10 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A start, with everyone who is to be told, and where each stream that is new is heard from.
+    """A start, with everyone who is to be told.
 
-    `unseen` is what was found out before the state could be read: that the server was away.
+    Who never listened before begins at the `ends` of the streams. `unseen` is what was found out
+    before the state could be read: that the server was away.
     """
 
     receivers: tuple[str, ...]
