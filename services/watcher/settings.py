@@ -30,7 +30,7 @@ class WatcherSettings(Section):
     heartbeat_within_s: float = Field(default=15, ge=5)
     look_every_s: float = Field(default=1, gt=0, le=10)
     settle_s: float = Field(default=10, ge=0)
-    read_back_s: float = Field(default=86_400, ge=600)
+    read_back_s: float = Field(default=3600, ge=600)
 
     def policy(
         self,

@@ -28,7 +28,7 @@ class Policy:
     price_within_s: float = 30
     heartbeat_within_s: float = 15
     settle_s: float = 10
-    read_back_s: float = 86_400
+    read_back_s: float = 3600
 
 
 @dataclass(frozen=True, slots=True)
