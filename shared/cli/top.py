@@ -37,8 +37,10 @@ def top(
     """
     with a_desk(config) as desk:
         server = without_password(desk.settings.redis.url)
-        # The settings are those of the start; what stands is read anew each time.
-        read = partial(read_overview, desk.client, cache(partial(terms_of, desk.settings)))
+        # The settings are those of the start, and are looked at before anything is drawn.
+        terms = cache(partial(terms_of, desk.settings))
+        terms("")
+        read = partial(read_overview, desk.client, terms)
         if json_:
             typer.echo(json.dumps(as_json(read())))
         elif once or not sys.stdout.isatty():

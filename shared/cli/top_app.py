@@ -153,11 +153,10 @@ class Top(App[None]):
             self.post_message(Unanswered(str(error)))
 
     def on_looked(self, message: Looked) -> None:
-        """Show what was seen, unless it is to stand still."""
+        """Show what was seen."""
         self._looking, self._trouble, self._looked_at = False, "", time.monotonic()
-        if not self.paused:
-            self.overview = message.overview
-            self.show_all()
+        self.overview = message.overview
+        self.show_all()
 
     def on_unanswered(self, message: Unanswered) -> None:
         """Say so; what was seen last stays, as what it is."""
@@ -242,8 +241,7 @@ class Top(App[None]):
     @on(Positions.OptionHighlighted, "#positions")
     def move_mark(self) -> None:
         """Move the mark."""
-        if self.overview is not None:
-            self._show_positions(self.overview)
+        self.show_all()
 
     @on(Positions.OptionSelected, "#positions")
     def action_why(self) -> None:

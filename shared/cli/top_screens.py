@@ -26,6 +26,7 @@ from shared.settings import SettingsError
 from shared.why.findings import findings_of
 from shared.why.read import read_picture
 from shared.why.story import Story, story_of
+from shared.why.words import safe
 
 KEYS = """\
 up, down      mark a position
@@ -58,7 +59,7 @@ class Why(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """A page that scrolls."""
         with VerticalScroll(id="page"):
-            yield Static(f"reading all that the streams tell of {self._symbol}", id="story")
+            yield Static(Text(f"reading all that the streams tell of {self._symbol}"), id="story")
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
@@ -165,7 +166,8 @@ class Switch(Box):
             told = f"\nNo answer, so it may or may not be turned: {error}"
             self.call_later(self._say, told, "bold red")
         else:
-            told = f"\nThe mode is {wanted}. It was {before or Mode.RUN}. Escape closes this."
+            was = safe(before or Mode.RUN)
+            told = f"\nThe mode is {wanted}. It was {was}. Escape closes this."
             self.call_later(self._say, told, "bold green")
 
     def _say(self, text: str, style: str) -> None:

@@ -25,6 +25,8 @@ LOST_AFTER = timedelta(seconds=15)
 #: What watcher said counts for so long after it last looked.
 STALE_AFTER = timedelta(seconds=15)
 _SEEN_AT = "seen_at"
+#: Alarms that come before all others, however short they have lasted: money is at stake.
+_WORST = ("position_without_stop", "rung_not_taken", "unknown_order")
 _TARGETS = ("take_profit", "take_profit_2", "take_profit_3")
 
 
@@ -149,17 +151,21 @@ def daemon_of(name: str, sign: Mapping[str, str], now: datetime) -> Daemon:
 
 
 def watch_of(record: Mapping[str, str], now: datetime) -> Watch:
-    """What watcher says; the alarm that has lasted longest first."""
+    """What watcher says; the worst alarms first, of equal ones that which has lasted longest."""
     seen_at = _moment(record.get(_SEEN_AT))
     alarms = tuple(
         sorted(
             (_alarm(field, text) for field, text in record.items() if field != _SEEN_AT),
-            key=lambda alarm: (alarm.since or now, alarm.name, alarm.subject),
+            key=lambda alarm: (_rank(alarm), alarm.since or now, alarm.name, alarm.subject),
         )
     )
     if seen_at is None:
         return Watch("off", None, alarms)
     return Watch("stale" if now - seen_at > STALE_AFTER else "looking", seen_at, alarms)
+
+
+def _rank(alarm: Alarm) -> int:
+    return _WORST.index(alarm.name) if alarm.name in _WORST else len(_WORST)
 
 
 def _alarm(field: str, value: str) -> Alarm:

@@ -134,19 +134,20 @@ def test_no_record_of_watcher_or_of_the_venue_is_too_strange_to_be_shown(
     assert daemon_of("watcher", record, NOW).state in ("up", "lost", "off")
 
 
-def test_the_alarm_that_has_lasted_longest_comes_first() -> None:
+def test_the_worst_alarm_comes_first_and_then_the_one_that_has_lasted_longest() -> None:
     record = {
         "seen_at": NOW.isoformat(),
         "feed_stale.SOLUSDT": "2026-07-01T11:59:00.000Z no price for 60 s",
         "group_lags.apply.plan": "2026-07-01T11:00:00.000Z exitbrain is behind",
         "redis_not_durable": "the append-only file is off",
+        "position_without_stop.BTCUSDT": "2026-07-01T11:59:59.000Z LONG 1 has no stop",
     }
     alarms = watch_of(record, NOW).alarms
     assert [(alarm.name, alarm.subject) for alarm in alarms] == [
-        ("group_lags", "apply.plan"), ("feed_stale", "SOLUSDT"), ("redis_not_durable", ""),
+        ("position_without_stop", "BTCUSDT"), ("group_lags", "apply.plan"),
+        ("feed_stale", "SOLUSDT"), ("redis_not_durable", ""),
     ]  # fmt: skip
-    assert [alarm.text for alarm in alarms][2] == "the append-only file is off"
-    assert alarms[2].since is None
+    assert (alarms[3].text, alarms[3].since) == ("the append-only file is off", None)
 
 
 def test_what_the_venue_says_is_told_by_code_and_by_order() -> None:

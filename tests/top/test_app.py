@@ -195,9 +195,10 @@ def test_a_pause_stands_still_and_says_so(ring: SmallRing) -> None:
     async def looking() -> None:
         async with a_view(a_desk(ring.url)) as (view, pilot):
             await pilot.press("p")
-            seen = view.overview
             say(ring)
             assert "PAUSED" in view.pane("head")
+            await pilot.pause()
+            seen = view.overview
             await pilot.pause(1.2)
             assert view.overview is seen
             await pilot.press("p")
@@ -252,6 +253,8 @@ def test_a_terminal_of_any_size_shows_the_keys_and_every_pane(ring: SmallRing) -
     async def looking() -> None:
         async with a_view(a_desk(ring.url), (80, 24)) as (view, pilot):
             for width, height in ((80, 24), (160, 50), (100, 30), (80, 24), (200, 24)):
+                # Of a window too small for anything no more is asked than that it may grow again.
+                await pilot.resize_terminal(20, 6)
                 await pilot.resize_terminal(width, height)
                 await pilot.pause(0.1)
                 for name in ("head", "positions", "streams", "daemons", "events"):

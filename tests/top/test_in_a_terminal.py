@@ -17,11 +17,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from shared.cli import app
+from shared.daemon import EXIT_SETTINGS
 from tests.cli.asking import Open
 from tests.cli.small_ring import SYMBOL, SmallRing
 from tests.top.stage import LOSING, NAKED, go_wrong, play, three_positions
@@ -197,3 +199,14 @@ def test_machines_get_all_of_it(ring: SmallRing) -> None:
     assert {alarm["name"] for alarm in told["watch"]["alarms"]} == {
         "position_without_stop", "daemon_silent",
     }  # fmt: skip
+
+
+def test_settings_that_cannot_be_used_are_told_before_anything_is_drawn(
+    ring: SmallRing, tmp_path: Path
+) -> None:
+    config = tmp_path / "quantum.toml"
+    config.write_text("[harvest_brain]\ncost_bps = -1\n", encoding="utf-8")
+    with a_terminal(ring, QUANTUM_CONFIG=str(config)) as terminal:
+        assert terminal.status() == EXIT_SETTINGS
+        assert b"harvest_brain.cost_bps" in terminal.written
+        assert ENTERED not in terminal.written
