@@ -105,7 +105,7 @@ def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[ob
 def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holding]]:
     """What is held, by symbol; a record that makes no sense is told as an alarm."""
     for symbol, kept in look.held.items():
-        position = read_position(kept, policy, look.overview.now)
+        position = _read_position(kept, policy, look.overview.now)
         if position is None:
             continue
         before = state.held.get(symbol)
@@ -115,7 +115,7 @@ def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holdi
         yield symbol, holding if price is None else positions.at_price(holding, price)
 
 
-def read_position(kept: Kept, policy: Policy, now: datetime) -> Position | None:
+def _read_position(kept: Kept, policy: Policy, now: datetime) -> Position | None:
     """The position that a record tells of, or None if it makes no sense."""
     try:
         return position_of(kept, policy.terms_of(kept.position["symbol"]), now)
