@@ -23,7 +23,7 @@ from shared.bus.client import library_code, without_password
 from shared.daemon import EXIT_SETTINGS
 from shared.decisions import Mode
 from shared.settings import Settings, SettingsError, load
-from shared.streams import DAEMONS, MODE_KEY
+from shared.streams import MODE_KEY, PROGRAMS
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -154,7 +154,7 @@ def _settings_findings(settings: Settings) -> Iterator[Finding]:
         except (SettingsError, ValueError) as error:
             yield Finding(f"settings [{name}]", "fail", str(error))
             checked.pop(name, None)
-    if len(checked) == len(DAEMONS) + 3:
+    if len(checked) == len(PROGRAMS) + 3:
         yield Finding("settings", "ok", settings.origin)
     if "market_feed" in checked and "apply_layer" in checked:
         yield from _venues_findings(checked["market_feed"], checked["apply_layer"])
@@ -184,7 +184,7 @@ def _readers(settings: Settings) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "redis", lambda: settings.redis
     yield "log", lambda: settings.log
     yield "metrics", lambda: settings.metrics
-    for daemon in DAEMONS:
+    for daemon in PROGRAMS:
         yield daemon, partial(settings_of, daemon, settings)
 
 

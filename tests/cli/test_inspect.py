@@ -164,6 +164,9 @@ def test_settings_that_cannot_be_used_fail_with_their_path(client: Redis, tmp_pa
     assert verdict == "fail"
     assert detail.startswith(f"{config}: harvest_brain.cost_bps: ")
     assert "settings" not in found
+    config.write_text("[watcher]\nrung_within_s = 0\n", encoding="utf-8")
+    status, found = checked("--config", str(config))
+    assert (status, found["settings [watcher]"][0]) == (1, "fail")
     config.write_text("[nonsense]\n", encoding="utf-8")
     assert verdicts("--config", str(config)) == {"settings": "fail"}
     ended = run("positions", "--config", str(config))
