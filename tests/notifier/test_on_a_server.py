@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -249,6 +250,22 @@ def test_what_was_trimmed_before_it_was_heard_is_told_by_its_number(
     say(desk.client, RUNG)
     desk.until_told("sold 0.005")
     assert sum("trimmed" in line for line in phone.lines) == 1
+
+
+def test_trimming_what_is_just_being_heard_is_no_gap(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = desk.listener._describe
+
+    def trimmed(key: str) -> Any:
+        desk.client.xtrim(key, maxlen=1, approximate=False)
+        return describe(key)
+
+    monkeypatch.setattr(desk.listener, "_describe", trimmed)
+    for _ in range(3):
+        say(desk.client, FILL)
+    desk.notifier.turn()
+    assert desk.notifier.state.cursors[APPLY_RESULT.key].heard == 3
 
 
 def test_trimming_what_was_heard_is_no_gap(desk: Desk, phone: Phone) -> None:
