@@ -20,6 +20,7 @@ checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly checkout
 readonly home=/opt/quantum
 readonly current=$home/.venv
+readonly strategies=$home/strategies
 readonly config=/etc/quantum
 readonly data=/var/lib/quantum
 readonly units=/etc/systemd/system
@@ -231,6 +232,7 @@ administrator() (
     # shellcheck source=/dev/null
     source $config/redis/administrator.env
     export QUANTUM_CONFIG=$config/quantum.toml
+    export PYTHONPATH=$strategies
     exec "$@"
 )
 
@@ -418,7 +420,10 @@ uninstall_all() {
     remove /etc/tmpfiles.d/quantum-redis.conf
     remove $sysctl
     [[ $(readlink $on_path) != "$current/bin/quantum" ]] || remove $on_path
-    remove $home
+    remove $current
+    remove $home/versions
+    # What is left there, as strategies of your own, is not of this script.
+    [[ $dry_run || ! -d $home ]] || rmdir --ignore-fail-on-non-empty $home
     if [[ $purge ]]; then
         remove $config
         remove $redis_data

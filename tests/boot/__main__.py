@@ -18,8 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.boot.evening import CHECKOUT, Evening
+from tests.boot.evening import play
 from tests.boot.machine import Failed, Machine
+from tests.boot.scene import CHECKOUT
 from tests.boot.tree import checkout, debian, unpack, wheels
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ def _evening(asked: argparse.Namespace, folder: Path) -> int:
     shared = {wheels(asked.cache, ROOT, tree): "/wheels"}
     try:
         with Machine(tree, folder / "console.log", shared) as machine:
-            Evening(machine).play()
+            play(machine)
     except (Failed, AssertionError) as error:
         sys.stdout.write(f"FAILED: {error}\n")
         return 1

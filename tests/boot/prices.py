@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from typing import Any
 
 from tests.boot.machine import Machine
 
 PORT = 8788
 ENVIRONMENT = "/root/venue.env"
+#: The keys that open the double, by the names that the unit of apply_layer has for them.
+CREDENTIALS = {"binance-key": "double-key", "binance-secret": "double-secret"}
 
 _UNIT = f"""
 [Unit]
@@ -44,10 +47,17 @@ class Prices:
         body = json.dumps({"symbol": symbol, "price": str(price)}).encode()
         self._machine.http(f"http://127.0.0.1:{PORT}/double/mark", body)
 
+    def account(self) -> dict[str, Any]:
+        """What the double holds."""
+        told: dict[str, Any] = json.loads(
+            self._machine.http(f"http://127.0.0.1:{PORT}/double/state")
+        )
+        return told
+
     def is_up(self) -> bool:
         """Whether the double answers."""
         try:
-            self._machine.http(f"http://127.0.0.1:{PORT}/double/state")
+            self.account()
         except OSError:
             return False
         return True
