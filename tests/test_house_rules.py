@@ -175,16 +175,12 @@ def test_a_lock_pins_every_package_by_hash_and_names_no_address(name: str) -> No
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_holds_every_package_that_the_project_asks_for(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    groups = project["dependency-groups"]
+    groups, extras = project["dependency-groups"], project["project"]["optional-dependencies"]
     asked = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["server"],
+        *extras["server"],
         *groups["build"],
-        *(
-            ()
-            if name == "requirements.txt"
-            else project["project"]["optional-dependencies"]["live"]
-        ),
+        *(extras["live"] + extras["notices"] if name != "requirements.txt" else ()),
         *(groups["dev"] if name == "requirements-dev.txt" else []),
     ]
     wanted = {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in asked}
