@@ -41,7 +41,7 @@ from shared.streams import (
 )
 from shared.streams import Stream as Known
 from shared.why.picture import Said, Terms, moment_of, place
-from shared.why.read import naked_since, pairs, raw_replies, rules_in
+from shared.why.read import naked_since, pairs, raw_replies, row_of, rules_in, text_of, texts_of
 
 #: Events that are shown; so many of each stream are looked at, as any may have the newest.
 EVENTS = 30
@@ -68,8 +68,8 @@ def read_overview(
     first = _first(client, events)
     seconds, micros = first["time"]
     now = datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
-    mode = None if first["mode"] is None else _text(first["mode"])
-    ticks = ticks_of((_text(id_), pairs(flat)) for id_, flat in first["newest", MARKET_TICK])
+    mode = None if first["mode"] is None else text_of(first["mode"])
+    ticks = ticks_of((text_of(id_), pairs(flat)) for id_, flat in first["newest", MARKET_TICK])
     symbols = sorted(_symbols(client, *first["positions"]))
     second = _second(client, symbols, [s for s in STREAMS if first["exists", s]])
     positions, unreadable = _positions(symbols, second, ticks, terms_of, now)
@@ -79,9 +79,9 @@ def read_overview(
         mode_text=mode,
         positions=tuple(positions),
         streams=tuple(_streams(client, first, second, now)),
-        daemons=tuple(daemon_of(name, _hash(first["sign", name]), now) for name in PROGRAMS),
-        venue=venue_of(_hash(first["venue"])),
-        watch=watch_of(_hash(first["watch"]), now),
+        daemons=tuple(daemon_of(name, texts_of(first["sign", name]), now) for name in PROGRAMS),
+        venue=venue_of(texts_of(first["venue"])),
+        watch=watch_of(texts_of(first["watch"]), now),
         prices={symbol: price_of(tick) for symbol, tick in sorted(ticks.items())},
         events=tuple(_events(first, events)),
         unreadable=tuple(unreadable),
@@ -126,7 +126,7 @@ def _second(client: Redis, symbols: list[str], streams: Iterable[Known]) -> Repl
 def _events(first: Reply, count: int) -> Iterator[Event]:
     """The newest entries of the streams that tell of trades; prices are many and say little."""
     told = [
-        (place(_text(id_)), stream, flat)
+        (place(text_of(id_)), stream, flat)
         for stream in STREAMS
         if stream != MARKET_TICK
         for id_, flat in first["newest", stream]
@@ -148,7 +148,7 @@ def _symbols(client: Redis, cursor: int, keys: list[bytes]) -> set[str]:
         pattern, count = _POSITIONS
         cursor, keys = call(client, "SCAN", cursor, "MATCH", pattern, "COUNT", count)
         found.update(keys)
-    return {_text(key).removeprefix(f"{PREFIX}:position:") for key in found}
+    return {text_of(key).removeprefix(f"{PREFIX}:position:") for key in found}
 
 
 def _positions(
@@ -160,14 +160,14 @@ def _positions(
 ) -> tuple[list[Position], list[str]]:
     positions, unreadable = [], []
     for symbol in symbols:
-        record = _hash(second["position", symbol])
+        record = texts_of(second["position", symbol])
         if not record:  # Closed since the names were read.
             continue
         rules, own = second["own", symbol]
         try:
             kept = Kept(
                 position=record,
-                harvest=_hash(second["harvest", symbol]),
+                harvest=texts_of(second["harvest", symbol]),
                 rules=rules_in(rules),
                 naked_since=naked_since(own),
                 tick=ticks.get(symbol),
@@ -181,13 +181,13 @@ def _positions(
 
 def _streams(client: Redis, first: Reply, second: Reply, now: datetime) -> Iterator[Stream]:
     standing = {
-        (stream, _text(row["name"])): row
+        (stream, text_of(row["name"])): row
         for stream in STREAMS
-        for row in map(_row, second.get(("groups", stream), ()))
+        for row in map(row_of, second.get(("groups", stream), ()))
     }
     commands: dict[Any, tuple[Any, ...]] = {}
     for (stream, daemon), row in standing.items():
-        after = f"({_text(row['last-delivered-id'])}"
+        after = f"({text_of(row['last-delivered-id'])}"
         commands["pending", stream, daemon] = ("XPENDING", stream.key, daemon)
         commands["next", stream, daemon] = ("XRANGE", stream.key, after, "+", "COUNT", 1)
     third = _ask(client, commands)
@@ -205,7 +205,7 @@ def _streams(client: Redis, first: Reply, second: Reply, now: datetime) -> Itera
             exists=True,
             lag=row.get("lag") if undelivered else 0,
             pending=pending,
-            oldest_age_s=None if oldest is None else _age_s(_text(oldest), now),
+            oldest_age_s=None if oldest is None else _age_s(text_of(oldest), now),
         )
 
     for stream in STREAMS:
@@ -213,7 +213,7 @@ def _streams(client: Redis, first: Reply, second: Reply, now: datetime) -> Itera
         yield Stream(
             name=stream.name,
             length=first["length", stream],
-            last_at=moment_of(_text(newest[0][0])) if newest else None,
+            last_at=moment_of(text_of(newest[0][0])) if newest else None,
             dead=first["dead", stream],
             groups=tuple(group(stream, daemon) for daemon in stream.readers),
         )
@@ -222,15 +222,3 @@ def _streams(client: Redis, first: Reply, second: Reply, now: datetime) -> Itera
 def _age_s(id_: str, now: datetime) -> float:
     # An entry may have come after `now` was read.
     return max((now - moment_of(id_)).total_seconds(), 0.0)
-
-
-def _row(flat: list[Any]) -> dict[str, Any]:
-    return {_text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
-
-
-def _hash(flat: list[bytes]) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in pairs(flat)}
-
-
-def _text(word: bytes) -> str:
-    return str(word, "utf-8", "replace")

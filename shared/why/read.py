@@ -62,7 +62,7 @@ def read_picture(client: Redis, symbol: str, terms: Terms) -> Picture:
         symbol=symbol,
         now=server_time(client),
         terms=terms,
-        mode=None if mode is None else _text(mode),
+        mode=None if mode is None else text_of(mode),
         intents=said[TRADE_INTENT.name],
         plans=said[APPLY_PLAN.name],
         results=said[APPLY_RESULT.name],
@@ -175,9 +175,9 @@ def read_letters(client: Redis) -> Iterator[Letter]:
 
 def letter_of(letter_id: str, flat: Flat) -> Letter:
     """One dead letter; the fields of the message in it are decoded as far as they are text."""
-    fields = {_text(name): value for name, value in pairs(flat)}
+    fields = {text_of(name): value for name, value in pairs(flat)}
     original = {
-        name.removeprefix("original:"): _text(value)
+        name.removeprefix("original:"): text_of(value)
         for name, value in fields.items()
         if name.startswith("original:")
     }
@@ -185,8 +185,8 @@ def letter_of(letter_id: str, flat: Flat) -> Letter:
         original |= _payload(original["payload"])
     return Letter(
         letter_id=letter_id,
-        **{name: _text(fields.get(name, b"")) for name in ("stream", "id", "group", "code")},
-        detail=_text(fields.get("detail", b"")),
+        **{name: text_of(fields.get(name, b"")) for name in ("stream", "id", "group", "code")},
+        detail=text_of(fields.get("detail", b"")),
         fields=original,
     )
 
@@ -222,8 +222,8 @@ def read_queues(client: Redis, heartbeats: Mapping[str, datetime]) -> Iterator[Q
         groups: dict[str, dict[str, Any]] = {}
         if client.exists(stream.key):
             for flat in call(client, "XINFO GROUPS", stream.key):
-                row = _row(flat)
-                groups[_text(row["name"])] = row
+                row = row_of(flat)
+                groups[text_of(row["name"])] = row
         for daemon in stream.readers:
             if daemon in groups:
                 queue = _queue(client, stream, daemon, groups[daemon])
@@ -233,7 +233,7 @@ def read_queues(client: Redis, heartbeats: Mapping[str, datetime]) -> Iterator[Q
 
 
 def _queue(client: Redis, stream: Stream, daemon: str, group: Mapping[str, Any]) -> Queue:
-    delivered = _text(group["last-delivered-id"])
+    delivered = text_of(group["last-delivered-id"])
     pending = call(client, "XPENDING", stream.key, daemon, "-", "+", _PAGE)
     next_ = call(client, "XRANGE", stream.key, f"({delivered}", "+", "COUNT", 1)
     lag = group.get("lag")
@@ -241,12 +241,12 @@ def _queue(client: Redis, stream: Stream, daemon: str, group: Mapping[str, Any])
         stream=stream.name,
         group=daemon,
         delivered=delivered,
-        pending=frozenset(_text(row[0]) for row in pending),
+        pending=frozenset(text_of(row[0]) for row in pending),
         lag=0 if not next_ else lag,
-        oldest=_text(next_[0][0]) if next_ else None,
+        oldest=text_of(next_[0][0]) if next_ else None,
     )
     if pending:
-        oldest = _text(pending[0][0])
+        oldest = text_of(pending[0][0])
         queue = replace(queue, oldest=oldest, deliveries=pending[0][3])
         queue = replace(queue, front=_front(client, stream, oldest))
     return queue
@@ -276,8 +276,8 @@ def _seen(client: Redis, stream: Stream, queue: Queue, heartbeat: datetime | Non
     except ResponseError:  # The group went away meanwhile.
         return queue
     now = server_time(client)
-    for row in map(_row, consumers):
-        if _text(row["name"]) == queue.group:
+    for row in map(row_of, consumers):
+        if text_of(row["name"]) == queue.group:
             seen_at = datetime.fromtimestamp(now.timestamp() - row["idle"] / 1000, UTC)
             return replace(
                 queue,
@@ -334,13 +334,19 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _hash(client: Redis, key: str) -> dict[str, str]:
-    flat = call(client, "HGETALL", key)
-    return {_text(name): _text(value) for name, value in pairs(flat)}
+    return texts_of(call(client, "HGETALL", key))
 
 
-def _row(flat: list[Any]) -> dict[str, Any]:
-    return {_text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+def texts_of(flat: Flat) -> dict[str, str]:
+    """The fields of a hash as text."""
+    return {text_of(name): text_of(value) for name, value in pairs(flat)}
 
 
-def _text(word: bytes) -> str:
+def row_of(flat: list[Any]) -> dict[str, Any]:
+    """What the server tells in pairs, by name."""
+    return {text_of(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def text_of(word: bytes) -> str:
+    """What may not be text, as text."""
     return str(word, "utf-8", "replace")
