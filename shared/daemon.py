@@ -59,8 +59,9 @@ def run_service(
 def run_producer(name: str, body: Callable[[Settings, Session, threading.Event], None]) -> None:
     """Run a daemon with a loop of its own, until it is done or told to stop; exits the process.
 
-    On SIGHUP a companion ends, if it has new settings to be started on; market_feed says which have
-    changed and goes on, as prices stop when a person restarts it and not before.
+    On SIGHUP a companion, which looks at the sections of the others as well, ends if anything has
+    changed, to be started on the new settings. market_feed says which of its own have changed and
+    goes on: prices stop when a person restarts it and not before.
     """
 
     def wrapped(settings: Settings, metrics: RunnerMetrics, stop: threading.Event) -> None:

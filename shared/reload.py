@@ -60,7 +60,7 @@ class Reload(Generic[P]):
     def _read_again(self) -> P | None:
         new = load(None, os.environ)
         changed = self._settings.changed(new)
-        if changed and self._renew is not None:
+        if self._renew is not None and self._settings.differ(new):
             logger().info("begins_anew", changed=list(changed))
             self._renew()
             return None

@@ -124,6 +124,10 @@ class Settings:
                     changed[f"{name}.{field}"] = field not in model.fixed
         return changed
 
+    def differ(self, new: Settings) -> bool:
+        """Whether anything is otherwise in `new`, in whatever section, read or not."""
+        return self._tables != new._tables
+
     @property
     def redis(self) -> RedisSettings:
         """`[redis]`."""
