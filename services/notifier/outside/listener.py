@@ -89,8 +89,6 @@ class Listener:
         if about is None or not about["first-entry"]:
             return 0
         first = place(_text(about["first-entry"][0]))
-        if first <= place(cursor.id):
-            return 0
         gone = about["entries-added"] - about["length"]
         just_heard = sum(place(_text(id_)) < first for id_, _ in entries)
         return max(int(gone) - cursor.heard - just_heard, 0)
