@@ -99,7 +99,7 @@ def _chart(story: Story, bars: Bars) -> dict[str, Any]:
         "entry": float(held.entry_price),
         "r_at_0": float(held.r) - per_unit * float(held.mark_price),
         "r_per_unit": per_unit,
-        "stops": list(_stops(story)),
+        "stops": list(_stops(story, held, shown[-1].at if shown else 0)),
         "targets": [float(record[name]) for name in _TARGETS if name in record],
         "rungs": [
             {
@@ -119,18 +119,24 @@ def _drawn_from(held: Held, bars: Bars) -> float:
     return opened - max(_BEFORE_S, _BEFORE_SHARE * (last - opened))
 
 
-def _stops(story: Story) -> Iterator[list[float | None]]:
-    """Where the stop stood from when on: pairs of market time and price, only the changes."""
+def _stops(story: Story, held: Held, last: int) -> Iterator[list[float | None]]:
+    """Where the stop stood from when on: pairs of market time and price, only the changes.
+
+    The record may know of a change that no message tells: it shows at the `last` price at the
+    latest, so that a stop that is gone is never drawn as one that stands.
+    """
     before: Decimal | None = None
     for said in story.told:
         stop = said.message.position_stop_loss
         if stop != before:
             before = stop
             yield [said.message.timestamp.timestamp(), None if stop is None else float(stop)]
-    held = story.held
-    if held is not None and held.stop_loss != before:
-        at = held.opened_at.timestamp() if not story.told else story.picture.now.timestamp()
-        yield [at, None if held.stop_loss is None else float(held.stop_loss)]
+    if held.stop_loss is None and before is not None:
+        since = story.picture.naked_since
+        yield [last if since is None else min(since.timestamp(), last), None]
+    elif held.stop_loss is not None and held.stop_loss != before:
+        at = last if story.told else held.opened_at.timestamp()
+        yield [at, float(held.stop_loss)]
 
 
 def _fills(story: Story) -> Iterator[dict[str, Any]]:

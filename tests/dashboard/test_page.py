@@ -9,7 +9,7 @@ import pytest
 from shared.contracts.values import format_timestamp
 from shared.streams import TRADE_INTENT, WATCH_KEY
 from tests.cli.asking import reason
-from tests.cli.small_ring import SYMBOL, SmallRing, a_small_ring
+from tests.cli.small_ring import SYMBOL, SmallRing, a_small_ring, at_r
 from tests.dashboard.browser import Page
 from tests.dashboard.conftest import price
 from tests.dashboard.site import a_dashboard
@@ -62,23 +62,29 @@ def test_a_page_whose_redis_is_away_says_so_and_is_live_again_when_it_is_back(
 ) -> None:
     with (
         a_server(tmp_path, appendfsync="no") as server,
-        a_small_ring(server.url),
+        a_small_ring(server.url) as ring,
         a_dashboard(server.url, tmp_path) as site,
     ):
+        ring.tick(at_r(1))
+        ring.settle()
         page.open(f"{site}/")
-        page.until_reads("live", "#pulse")
+        page.until_reads(SYMBOL, ".card")
         server.stop()
-        said = page.until_reads("no news: Redis cannot be read", "#pulse")
-        assert " for " in said
+        page.until_reads("no news for", "#pulse")
+        page.until_reads("Redis cannot be read: ", "#pulse")
+        page.look(390, 844, phone=True)
+        assert page.ask("document.documentElement.scrollWidth") == 390
         assert page.ask("document.body.classList.contains('late')")
         assert page.ask("document.title").startswith("✖ no news")
         # Whoever comes now is told, too, and does not take the last frame for a new one.
         page.open(f"{site}/")
-        page.until_reads("no news: Redis cannot be read", "#pulse")
-        page.until_reads("s", "#pulse .figure")
+        page.until(lambda: page.text(".card"), "the last frame")
+        assert page.ask("document.body.classList.contains('late')")
+        page.until_reads("Redis cannot be read: ", "#pulse")
         server.restart()
         page.until_reads("live", "#pulse")
         assert not page.ask("document.body.classList.contains('late')")
+        page.open("about:blank")
 
 
 def test_a_page_whose_dashboard_has_ended_never_looks_alive(
@@ -87,7 +93,8 @@ def test_a_page_whose_dashboard_has_ended_never_looks_alive(
     with a_dashboard(ring.url, tmp_path) as site:
         page.open(f"{site}/symbol/{SYMBOL}")
         page.until_reads("live", "#pulse")
-    page.until_reads("no news: the dashboard does not answer", "#pulse")
+    page.until_reads("no news for", "#pulse")
+    page.until_reads("the dashboard does not answer", "#pulse")
     seconds = "parseInt(document.querySelector('#pulse .figure').textContent.slice(4))"
     page.until(lambda: (page.ask(seconds) or 0) >= 4, "it counts the seconds")
     # The browser says that it could not connect, which is so.

@@ -22,7 +22,7 @@ from redis import Redis
 
 from services.dashboard.web.board import SYMBOLS_MAX, VIEWERS_MAX
 from shared.daemon import EXIT_SETTINGS
-from shared.streams import MARKET_TICK, heartbeat_key
+from shared.streams import MARKET_TICK, heartbeat_key, position_key
 from tests.cli.small_ring import SYMBOL, SmallRing
 from tests.daemon.manager import a_manager
 from tests.dashboard.site import a_dashboard, environment
@@ -198,6 +198,9 @@ def test_its_health_is_whether_redis_is_read(tmp_path: Path) -> None:
                 assert next(told)["event"] == "down"
             server.restart()
             eventually(lambda: get(site, "/healthz")[0] == 200, "it reads again")
+            # Who comes now is not told of what is over.
+            with events(site) as told:
+                assert next(told)["event"] == "overview"
 
 
 def test_a_record_that_makes_no_sense_hides_nothing_else(ring: SmallRing, site: str) -> None:
@@ -208,6 +211,16 @@ def test_a_record_that_makes_no_sense_hides_nothing_else(ring: SmallRing, site: 
     assert "makes no sense" in story["data"]["page"]["unreadable"]
     assert [one["symbol"] for one in overview["data"]["page"]["positions"]] == [SYMBOL]
     assert "BADUSDT" in json.dumps(overview["data"]["page"]["notices"])
+
+
+def test_a_stop_that_is_gone_is_not_drawn_as_one_that_stands(ring: SmallRing, site: str) -> None:
+    ring.client.hdel(position_key(SYMBOL), "stop_loss")
+    with events(site, f"/events/{SYMBOL}") as told:
+        charts = (e["data"]["page"]["chart"] for e in told if e["event"] == "symbol")
+        chart = next(chart for chart in charts if chart["at"])
+    (_, stood), (gone_at, gone) = chart["stops"]
+    assert (stood, gone) == (12.0736, None)
+    assert gone_at <= chart["at"][-1]
 
 
 def test_it_reads_as_its_own_user_who_may_change_nothing_but_its_heartbeat(tmp_path: Path) -> None:

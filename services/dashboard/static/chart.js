@@ -141,7 +141,10 @@ export class PriceChart {
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
-      ctx.fillText(name, bbox.left + 6 * scale, y - 2 * scale);
+      // A target may lie close to the last rung: their names stand apart.
+      const right = name === "target";
+      ctx.textAlign = right ? "right" : "left";
+      ctx.fillText(name, bbox.left + (right ? bbox.width - 6 * scale : 6 * scale), y - 2 * scale);
     }
     ctx.restore();
   }
@@ -176,7 +179,8 @@ export class PriceChart {
     const r = this.#told.r_per_unit === undefined ? "" : `${signed(this.#r(last[at]))} R`;
     const near = this.#told.fills.filter((fill) => Math.abs(fill.at - times[at]) <= this.#told.width_s);
     show(this.readout, h("span", {}, when), h("b", {}, shortly(last[at])), r ? h("b", {}, r) : null,
-      stop[at] === null || stop[at] === undefined ? null : h("span", {}, `stop ${shortly(stop[at])}`),
+      stop[at] !== null ? h("span", {}, `stop ${shortly(stop[at])}`)
+        : times[at] >= this.#told.opened ? h("strong", { class: "fail" }, "✖ no stop") : null,
       near.map((fill) => h("span", { class: "fill" }, fill.line)));
   }
 

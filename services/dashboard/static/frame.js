@@ -20,7 +20,7 @@ function noticeOf(notice, now) {
     h("div", {},
       h("strong", {}, notice.title, notice.subject ? [": ", subject] : null),
       h("p", {}, notice.text)),
-    notice.since ? h("p", { class: "since figures" }, h("span", {}, `since ${clock(notice.since)}`), h("span", {}, `for ${ago(notice.since, now)}`)) : null);
+    notice.since ? h("p", { class: "since figures" }, h("span", {}, `since ${clock(notice.since)}`), h("span", { "aria-hidden": "true" }, `for ${ago(notice.since, now)}`)) : null);
 }
 
 export const symbolPath = (symbol) => `/symbol/${encodeURIComponent(symbol)}`;

@@ -42,13 +42,14 @@ function open(path, handlers, state) {
 
 function pulse(state) {
   const place = document.getElementById("pulse");
-  const [status, figure] = place.children;
+  const [status, figure, reason] = place.children;
   const silentMs = state.newsAt === null ? Infinity : performance.now() - state.newsAt;
   const late = silentMs > LATE_MS;
   place.classList.toggle("late", late);
   document.body.classList.toggle("late", late);
   const why = state.reason || (state.connected ? "" : "the dashboard does not answer");
-  set(status, !late ? "live" : `no news${why ? `: ${why}` : ""}`);
+  set(status, late ? "no news" : "live");
+  set(reason, late ? why : "");
   set(figure, !late ? clock(state.now) : silentMs === Infinity ? "since this page was opened" : `for ${Math.floor(silentMs / 1000)} s`);
   const title = document.title.replace(/^✖ no news – /, "");
   const wanted = late ? `✖ no news – ${title}` : title;

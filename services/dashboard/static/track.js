@@ -31,7 +31,7 @@ export function track(position) {
       style: { left: at(from), width: `${width}%` },
     }),
     h("div", { class: "zero", style: { left: at(0) } }, h("span", { class: "below" }, "0")),
-    stop === null ? null : h("div", { class: "stop", style: { left: at(stop) } },
+    stop === null ? h("strong", { class: "no-stop fail" }, "✖ no stop") : h("div", { class: "stop", style: { left: at(stop) } },
       h("span", { class: `above ${near(stop)}` }, `stop ${signed(stop)}`)),
     position.rungs.map((rung) => h("div", {
       class: `rung ${rung.state}`,

@@ -66,6 +66,8 @@ class Board:
     async def _put(self, name: str, event: str, json: str, made_at: float) -> None:
         if event == "symbol" and name not in self._symbols:
             return  # Whoever looked at it has left meanwhile.
+        if event == "overview":
+            self._frames.pop("down", None)
         self._number += 1
         self._frames[name] = Frame(self._number, event, json, made_at)
         self._wake()
