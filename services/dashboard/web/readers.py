@@ -32,7 +32,7 @@ from shared.why.story import story_of
 _PAGE = 1000
 #: Pages of prices that one look takes; a replay at full speed is caught up with over several.
 _PAGES = 25
-#: The story of a symbol is read at most for this share of the time, so that looking stays cheap.
+#: Stories are read at most for this share of the time, so that looking stays cheap.
 _SHARE = 0.25
 
 
@@ -101,7 +101,8 @@ class Readers:
                     if self._stop.is_set() or time.monotonic() < read_at.get(symbol, 0.0):
                         continue
                     took_s = self._read_story(client, symbol)
-                    read_at[symbol] = time.monotonic() + max(every_s, took_s / _SHARE)
+                    rest_s = max(every_s, took_s * len(looked_at) / _SHARE)
+                    read_at[symbol] = time.monotonic() + rest_s
 
     def _read_story(self, client: Redis, symbol: str) -> float:
         """Put the page of one symbol up; returns how long that took."""
