@@ -299,7 +299,7 @@ rows = json.loads(sys.argv[1] or '{"findings": []}')["findings"]
 bad = [row for row in rows if row["verdict"] == "fail" and row["what"] != "library"]
 sys.exit("\n".join(f"{row['what']}: {row['detail']}" for row in bad) or not rows)
 END
-    same "quantum check finds nothing to mend"
+    printf '  checked       settings and server, by quantum check: nothing to mend\n'
     if [[ $found == *'"what": "library", "verdict": "ok"'* ]]; then
         same "functions of Redis"
     else
@@ -312,17 +312,18 @@ turn_link() {
     mv -T $current.new $current
 }
 
-# The services that the target brings up: what is enabled.
+# The services that should run, and what runs besides.
 services() {
     local one
     for one in "${in_order[@]}"; do
-        if systemctl is-enabled --quiet "quantum-$one.service" 2>/dev/null; then
-            echo "quantum-$one.service"
-        fi
+        one=quantum-$one.service
+        if systemctl is-enabled --quiet "$one" || systemctl is-active --quiet "$one"; then
+            echo "$one"
+        fi 2>/dev/null
     done
 }
 
-# Whether a service that runs is of another version, or older than its units.
+# Whether a service that runs is of another version, or older than its units and sockets.
 is_outdated() {
     local pid started files
     pid=$(systemctl show --property MainPID --value "$1")
@@ -332,7 +333,7 @@ is_outdated() {
     files=$(systemctl show --property FragmentPath,DropInPaths --value "$1")
     # A list of paths, none of which has a space.
     # shellcheck disable=SC2086
-    [[ $(find $files -newermt "$started" -print -quit) ]]
+    [[ $(find $files "$units/${1%.service}"-*.socket $units/quantum-.socket.d -newermt "$started" -print -quit) ]]
 }
 
 start() {

@@ -41,8 +41,10 @@ def first_harvest(scene: Scene) -> None:
     machine, suite = scene.machine, scene.suite
     machine.inside(CANDLES).mkdir(parents=True)
     write_candles(machine.inside(CANDLES), ring_prices())
-    machine.inside("/etc/quantum/redis").mkdir(parents=True)
-    machine.inside("/etc/quantum/redis/own-users.acl").write_text(TESTER_RIGHTS, encoding="utf-8")
+    redis = machine.inside("/etc/quantum/redis")
+    redis.mkdir(parents=True)
+    (redis / "own-users.acl").write_text(TESTER_RIGHTS, encoding="utf-8")
+    (redis / "own.conf").write_text("maxclients 200\n", encoding="utf-8")
     scene.configure(REPLAY)
     began = time.monotonic()
     said = machine.run(*INSTALL)
@@ -69,7 +71,8 @@ def as_installed(scene: Scene) -> None:
         "sh", "-c", "set -a; . /etc/quantum/redis/administrator.env; "
         f"QUANTUM_CONFIG={CONFIG} quantum check",
     )  # fmt: skip
-    scene.say("quantum check finds nothing to mend")
+    assert suite.redis.config_get("maxclients") == {"maxclients": "200"}
+    scene.say("quantum check finds nothing to mend; Redis goes by its own.conf, too")
 
 
 def upgraded(scene: Scene, position: Held) -> None:
