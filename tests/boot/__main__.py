@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from shared.cli.ring import sigterm_ends_in_order
 from tests.boot.evening import play
 from tests.boot.machine import Failed, Machine
 from tests.boot.scene import CHECKOUT
@@ -58,7 +59,7 @@ def _evening(asked: argparse.Namespace, folder: Path) -> int:
     checkout(ROOT, tree / CHECKOUT.lstrip("/"), working_tree=asked.working_tree)
     shared = {wheels(asked.cache, ROOT, tree): "/wheels"}
     try:
-        with Machine(tree, folder / "console.log", shared) as machine:
+        with sigterm_ends_in_order(), Machine(tree, folder / "console.log", shared) as machine:
             play(machine)
     except (Failed, AssertionError) as error:
         sys.stdout.write(f"FAILED: {error}\n")

@@ -149,6 +149,8 @@ def on_the_venue(scene: Scene) -> None:
     """The real venue's adapter in its sandbox, with keys from systemd, against the double."""
     machine, suite = scene.machine, scene.suite
     machine.run("systemctl", "stop", "quantum.target")
+    # The target is down at once, what it takes along a little later.
+    suite.until(lambda: not suite.pids(), "all services have ended")
     call(suite.redis, "FLUSHALL")
     for name, secret in CREDENTIALS.items():
         path = machine.inside(f"/etc/quantum/credentials/{name}")
