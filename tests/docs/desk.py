@@ -216,6 +216,8 @@ def _checkout(folder: Path, socket: str) -> Path:
         "python": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n',
         "python3": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n',
         "redis-cli": _REDIS_CLI.format(python=sys.executable, socket=socket),
+        "quantum-redis-cli": '#!/bin/sh\nexec redis-cli "$@"\n',
+        "sudo": '#!/bin/sh\nexec "$@"\n',
     }
     for name, text in texts.items():
         (programs / name).write_text(text, encoding="utf-8")

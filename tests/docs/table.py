@@ -14,7 +14,8 @@ command that nobody has thought about is not typed, and fails until it has one. 
 command of any document fails, too: the document has moved on.
 
 Where the commands run: in a fresh folder that looks like a checkout (`.venv/bin/quantum`, `deploy`
-and so on), with a fresh HOME, with REDIS_URL and `redis-cli` leading to a server of the test's own.
+and so on), with a fresh HOME, with REDIS_URL and `redis-cli` leading to a server of the test's own,
+where `sudo` before them changes nothing.
 `STAGES` says for a document what is there; without an entry a ring of processes trades BTCUSDT on
 that server (from the first command on that asks it), and the candle files of `CANDLES` lie ready.
 """
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: What is run without a row: it changes nothing outside the test's own server and folder.
-PROGRAMS = ("quantum", ".venv/bin/quantum", "redis-cli", "set", "echo")
+PROGRAMS = ("quantum", ".venv/bin/quantum", "redis-cli", "quantum-redis-cli", "set", "echo")
 
 #: Candle files that the documents speak of; each is a quiet day, a climb and a fall.
 CANDLES = ("BTCUSDT-1m-2025-06.csv.gz", "SOLUSDT-1m-2025-06.csv.gz")
@@ -66,11 +67,12 @@ TABLE: dict[str, Run | Elsewhere] = {
     "make demo": Elsewhere("half a minute", "tests/ring/test_demo.py"),
     "make test": Elsewhere("it would run itself", ".ci/run"),
     "sudo deploy/install.sh*": Elsewhere(_ROOT, _BOOTED),
+    "make boot-test": Elsewhere("it boots a machine, as root", "tests/boot/__main__.py"),
     "journalctl *": Elsewhere("there are no units here", _BOOTED),
     "quantum tail": Elsewhere(_NO_END, "tests/cli/test_tail.py"),
     "*quantum venue *": Elsewhere(_NO_END, "tests/double/test_ccxt.py"),
-    "quantum mode exits-only": Run(says=("EXITS_ONLY",)),
-    "quantum close BTCUSDT": Run("echo y | {command}"),
+    "*quantum mode exits-only": Run(says=("EXITS_ONLY",)),
+    "*quantum close BTCUSDT": Run("echo y | {command}"),
     "export REDIS_URL=*": Elsewhere("the test's own server takes its place", "tests/docs/desk.py"),
     "*quantum up --replay FILE --speed 60": Elsewhere(
         _NO_END,
@@ -121,7 +123,12 @@ TABLE: dict[str, Run | Elsewhere] = {
         f"{_PRODUCERS}::test_the_documents_user_sends_intents_and_does_nothing_else",
     ),
     "sudo python3 deploy/redis/set_passwords.py": Elsewhere(_ROOT, _PRODUCERS),
-    "sudo sh -c '. /etc/quantum/redis/administrator.env; *": Elsewhere(
+    "sudo quantum notify --test *": Elsewhere(
+        "it asks a receiver",
+        "tests/notifier/test_receivers.py::"
+        "test_a_test_notice_says_of_each_receiver_whether_it_arrived",
+    ),
+    "sudo quantum-redis-cli ACL LOAD": Elsewhere(
         _ROOT,
         "tests/deploy/test_redis_as_installed.py::"
         "test_a_running_server_takes_new_passwords_from_its_administrator",
@@ -142,7 +149,7 @@ TABLE: dict[str, Run | Elsewhere] = {
     ),
     # deploy/redis/README.md
     "apt-get install redis-server": Elsewhere(_ROOT, "tests/deploy/test_redis_as_installed.py"),
-    "getent passwd quantum || useradd *": Elsewhere(_ROOT, _BOOTED),
+    "systemd-sysusers *": Elsewhere(_ROOT, _BOOTED),
     "install -m 6*deploy/redis/*": Elsewhere(_ROOT, _BOOTED),
     "systemd-tmpfiles --create *": Elsewhere(_ROOT, _BOOTED),
     "cp -r deploy/redis/redis-server@quantum.service.d *": Elsewhere(_ROOT, _BOOTED),
@@ -162,7 +169,8 @@ def treatment(name: str) -> Run | Elsewhere | None:
     for key, row in TABLE.items():
         if fits(key, name):
             return row
-    return Run() if name.split(maxsplit=1)[0] in PROGRAMS or _ASSIGNMENT.match(name) else None
+    known = name.removeprefix("sudo ").split(maxsplit=1)[0] in PROGRAMS
+    return Run() if known or _ASSIGNMENT.match(name) else None
 
 
 def fits(key: str, name: str) -> bool:

@@ -46,7 +46,7 @@ def test_a_block_that_begins_with_a_path_is_a_file_to_write() -> None:
     assert step_of(1, "text", "R = 2\n") is None
 
 
-@pytest.mark.parametrize("name", ["rm -rf /", "sudo quantum check", "curl example.com | sh"])
+@pytest.mark.parametrize("name", ["rm -rf /", "sudo rm -rf /", "curl example.com | sh"])
 def test_what_nobody_has_thought_about_is_not_typed(name: str) -> None:
     assert treatment(name) is None
 

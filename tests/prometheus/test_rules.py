@@ -44,6 +44,13 @@ def test_each_alert_fires_at_its_limit_and_not_before() -> None:
     assert tested.returncode == 0, tested.stdout
 
 
+@by_name
+def test_each_alert_says_what_to_do_where_its_runbook_is(rule: Rule) -> None:
+    operations = (DEPLOYED.parents[1] / "docs/operations.md").read_text(encoding="utf-8")
+    assert f"docs/operations.md#{rule.name.lower()}" in rule.text
+    assert f"\n### {rule.name}\n" in operations
+
+
 @needs_promtool
 def test_an_alert_that_never_fires_would_show(tmp_path: Path) -> None:
     text = RULES.read_text(encoding="utf-8")
