@@ -13,8 +13,8 @@ import threading
 from functools import cache, partial
 
 from services.dashboard.settings import DashboardSettings
-from shared.cli.why import terms_of
 from shared.daemon import run_producer
+from shared.sections import terms_of
 from shared.session import Session
 from shared.settings import Settings, SettingsError
 from shared.systemd import handed_socket

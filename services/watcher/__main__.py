@@ -21,11 +21,10 @@ from services.watcher.sights import Figures, Heard, Look
 from services.watcher.state import State
 from shared.bus import BusDown, NotReady
 from shared.bus.client import call, call_all, plainly
-from shared.cli.inspect import settings_of
-from shared.cli.why import terms_of
 from shared.daemon import run_producer
 from shared.decisions import Note, Record
 from shared.log import logger
+from shared.sections import settings_of, terms_of
 from shared.session import Session, Stopped
 from shared.settings import Settings
 from shared.streams import BLOCK_MS, WATCH_KEY

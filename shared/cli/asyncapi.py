@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from shared.bus import Entry
-from shared.cli.inspect import settings_of
 from shared.contracts import BadMessage, decode
 from shared.contracts.wire import MAX_BYTES, MAX_FIELDS, RawFields
 from shared.dead_letters import CODES, dead_letter
+from shared.sections import settings_of
 from shared.settings import RedisSettings, Settings
 from shared.streams import (
     BATCH,

@@ -22,6 +22,7 @@ from shared.bus import connect, load_library
 from shared.bus.client import library_code, without_password
 from shared.daemon import EXIT_SETTINGS
 from shared.decisions import Mode
+from shared.sections import settings_of
 from shared.settings import Settings, SettingsError, load
 from shared.streams import MODE_KEY, PROGRAMS
 
@@ -134,13 +135,6 @@ def _live_findings(config: Path | None) -> Iterator[Finding]:
         return
     for what, verdict, detail in module.findings(own):
         yield Finding(f"live {what}", verdict, detail)
-
-
-def settings_of(daemon: str, settings: Settings) -> Any:
-    """A daemon's checked section; the model is named after the daemon."""
-    module = importlib.import_module(f"services.{daemon}.settings")
-    name = "".join(part.capitalize() for part in daemon.split("_"))
-    return settings.section(daemon, getattr(module, f"{name}Settings"))
 
 
 def _settings_findings(settings: Settings) -> Iterator[Finding]:

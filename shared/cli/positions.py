@@ -16,10 +16,10 @@ from rich.table import Table
 
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
-from shared.cli.why import terms_of
 from shared.overview.document import as_json
 from shared.overview.read import read_overview
 from shared.overview.values import Position
+from shared.sections import terms_of
 from shared.why.words import plain
 
 

@@ -18,9 +18,9 @@ from shared.bus.client import without_password
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.cli.top_show import frame
-from shared.cli.why import terms_of
 from shared.overview.document import as_json
 from shared.overview.read import read_overview
+from shared.sections import terms_of
 
 
 def top(

@@ -19,9 +19,9 @@ from textual.widgets.option_list import Option
 from shared.cli.desk import Desk
 from shared.cli.operate import MEANING, switch
 from shared.cli.top_show import LEGEND
-from shared.cli.why import terms_of
 from shared.cli.why_show import show
 from shared.decisions import Mode
+from shared.sections import terms_of
 from shared.settings import SettingsError
 from shared.why.findings import findings_of
 from shared.why.read import read_picture

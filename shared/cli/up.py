@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.bus import connect, load_library
-from shared.cli.inspect import settings_of
 from shared.cli.ring import Ring, replay_environment
 from shared.cli.story import Story, settle, tell
 from shared.daemon import EXIT_SETTINGS
+from shared.sections import settings_of
 from shared.server import ServerFailed, ServerNotFound, server_url
 from shared.settings import Settings, SettingsError, load
 from shared.streams import DAEMONS

@@ -6,18 +6,17 @@ Reads what `shared.why.read` reads; writes nothing. With --json the same for mac
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from shared.cli.desk import a_desk
-from shared.cli.inspect import ConfigOption, JsonOption, settings_of
+from shared.cli.inspect import ConfigOption, JsonOption
 from shared.cli.why_show import show
-from shared.settings import Settings
+from shared.sections import terms_of
 from shared.why.chains import Chain
 from shared.why.document import as_json
 from shared.why.findings import findings_of, findings_of_one, findings_of_unread
-from shared.why.picture import Terms
 from shared.why.read import read_picture, symbol_of
 from shared.why.story import Story, story_of
 from shared.why.words import Finding
@@ -56,21 +55,6 @@ def why(
     else:
         show(story, findings, chain)
     raise typer.Exit(1 if any(finding.verdict == "fail" for finding in findings) else 0)
-
-
-def terms_of(settings: Settings, symbol: str) -> Terms:
-    """What harvest_brain goes by for a symbol, as these settings have it.
-
-    Raises:
-        SettingsError: the section cannot be used.
-    """
-    policy: Any = settings_of("harvest_brain", settings).policy().of(symbol)
-    return Terms(
-        ladder=policy.ladder,
-        leverage_scaled=policy.leverage_scaled,
-        cost_bps=policy.cost_bps,
-        kill_threshold=policy.kill_threshold,
-    )
 
 
 def _one(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cli.inspect import settings_of
+from shared.sections import settings_of
 from shared.settings import load
 from shared.streams import PROGRAMS
 

@@ -194,7 +194,9 @@ def test_a_venue_that_has_no_candles_keeps_no_price_back(
         venue.mark(BTC, at + 5 * MINUTE, "105")
         assert told(feed.await_ticks(2))[1] == (iso(at + 5 * MINUTE), "105")
         eventually(
-            lambda: feed.metric("quantum_feed_gap_seconds_total", symbol=BTC, outcome="lost") == 300,
+            lambda: (
+                feed.metric("quantum_feed_gap_seconds_total", symbol=BTC, outcome="lost") == 300
+            ),
             "five minutes lost",
         )
 

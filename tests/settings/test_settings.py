@@ -15,7 +15,7 @@ from services.harvest_brain.settings import HarvestBrainSettings
 from services.intent_bridge.settings import IntentBridgeSettings
 from services.market_feed.settings import MarketFeedSettings
 from services.trading_bot.settings import TradingBotSettings
-from shared.cli.inspect import settings_of
+from shared.sections import settings_of
 from shared.settings import Settings, SettingsError, load
 from shared.streams import DAEMONS, PROGRAMS
 
