@@ -24,7 +24,7 @@ readonly strategies=$home/strategies
 readonly config=/etc/quantum
 readonly data=/var/lib/quantum
 readonly units=/etc/systemd/system
-readonly on_path=/usr/local/bin/quantum
+readonly on_path=(/usr/local/bin/quantum /usr/local/bin/quantum-redis-cli)
 readonly redis=redis-server@quantum.service
 readonly redis_data=/var/lib/redis/quantum
 readonly sysctl=/etc/sysctl.d/quantum-redis.conf
@@ -214,14 +214,16 @@ put_units() {
     ((changes == before)) || act "systemd has read them" systemctl daemon-reload
 }
 
-command_on_path() {
-    if [[ $(readlink $on_path) == "$current/bin/quantum" ]]; then
-        same "$on_path"
-    elif [[ -e $on_path || -L $on_path ]]; then
-        same "$on_path (it is something else; left alone)"
-    else
-        act "$on_path" ln -s $current/bin/quantum $on_path
-    fi
+# The commands that people type. What is there and is nobody's of ours is left alone.
+commands_on_path() {
+    local file
+    for file in "${on_path[@]}"; do
+        if [[ -e $file && $(sed -n 2p "$file") != *quantum* ]]; then
+            same "$file (it is something else; left alone)"
+        else
+            put "$checkout/deploy/bin/${file##*/}" "$file" 755
+        fi
+    done
 }
 
 # --- Redis ----------------------------------------------------------------------------------------
@@ -389,7 +391,7 @@ install_all() {
     fi
     put_units "$new"
     act_unless "$old" "$new" "$current is ${new##*/}" turn_link "$new"
-    command_on_path
+    commands_on_path
     start "$new" "$old"
     [[ $old == "$new" ]] || forget_versions "$new" "$old"
     if ((changes)); then echo "$changes changes."; else echo "Nothing had to be changed."; fi
@@ -420,7 +422,9 @@ uninstall_all() {
     remove /etc/tmpfiles.d/quantum.conf
     remove /etc/tmpfiles.d/quantum-redis.conf
     remove $sysctl
-    [[ $(readlink $on_path) != "$current/bin/quantum" ]] || remove $on_path
+    for file in "${on_path[@]}"; do
+        [[ $(sed -n 2p "$file" 2>/dev/null) != *quantum* ]] || remove "$file"
+    done
     remove $current
     remove $home/versions
     # What is left there, as strategies of your own, is not of this script.
