@@ -67,12 +67,29 @@ def as_installed(scene: Scene) -> None:
     for program in RUNNING:
         assert "quantum_" in suite.metrics(program), program
     scene.say(f"{len(RUNNING)} services run, none failed, each serves its /metrics")
-    machine.run(
-        "sh", "-c", "set -a; . /etc/quantum/redis/administrator.env; "
-        f"QUANTUM_CONFIG={CONFIG} quantum check",
-    )  # fmt: skip
+    machine.run("quantum", "check")
     assert suite.redis.config_get("maxclients") == {"maxclients": "200"}
     scene.say("quantum check finds nothing to mend; Redis goes by its own.conf, too")
+    _is_looked_at_by_a_person(scene)
+
+
+def _is_looked_at_by_a_person(scene: Scene) -> None:
+    """Who may not be root looks, after the two commands of the README, and changes nothing."""
+    run = scene.machine.run
+    run("useradd", "--create-home", "--groups", "quantum", "alice")
+    mine = ("/etc/quantum/redis/operator.env", "/home/alice/operator.env")
+    run("install", "-m", "600", "-o", "alice", *mine)
+    run("runuser", "-l", "alice", "-c", "quantum top --once && quantum history RIVERUSDT")
+    assert "seen_at" in run(
+        "runuser", "-l", "alice", "-c", "quantum-redis-cli HGETALL quantum:watch"
+    )
+    refused = run("runuser", "-l", "alice", "-c", "quantum mode halt 2>&1", check=False)
+    assert "permission" in refused, refused
+    run("quantum", "mode", "exits-only")
+    assert run("quantum-redis-cli", "SET", "quantum:mode", "RUN", "GET").strip() == "EXITS_ONLY"
+    scene.say(
+        "a person who is not root looks by quantum and quantum-redis-cli, and changes nothing"
+    )
 
 
 def upgraded(scene: Scene, position: Held) -> None:
