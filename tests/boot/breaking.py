@@ -123,6 +123,8 @@ def reloaded(scene: Scene) -> None:
     suite.until(lambda: "reload_refused" in suite.journal(unit, since), "a refusal in the journal")
     assert "there is no such setting" in suite.journal(unit, since)
     scene.say("reload of a file with a mistake: refused, with the reason in the journal")
+    # watcher looks at the sections of others, too, and begins anew when any has changed.
+    suite.until(suite.all_run, "all services run")
     scene.configure(LIVE.replace("cooldown_s = 0", 'cooldown_s = 0\nmax_order_notional = "1"'))
     scene.machine.run("systemctl", "reload", "quantum-*.service")
     suite.until(lambda: '"reloaded"' in suite.journal(unit, since), "the reload in the journal")
