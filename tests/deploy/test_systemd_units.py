@@ -83,7 +83,7 @@ def test_what_stands_beside_all_units_takes_back_nothing_that_one_says_for_itsel
             for beside in shared.glob("*.conf"):
                 said = {line.partition("=")[0] for line in beside.read_text("utf-8").splitlines()}
                 both = {name for name in own & said if name and name[0] not in "#["}
-                assert both <= {"Wants", "After"}, (path.name, beside.name)
+                assert both <= {"Wants", "After", "Environment"}, (path.name, beside.name)
 
 
 def test_the_target_brings_up_the_ring_and_its_watcher_and_the_others_when_they_are_wanted() -> (

@@ -66,6 +66,7 @@ TABLE: dict[str, Run | Elsewhere] = {
     # README.md
     "make demo": Elsewhere("half a minute", "tests/ring/test_demo.py"),
     "make test": Elsewhere("it would run itself", ".ci/run"),
+    "sudo apt-get install *": Elsewhere(_ROOT, _BOOTED),
     "sudo deploy/install.sh*": Elsewhere(_ROOT, _BOOTED),
     "make boot-test": Elsewhere("it boots a machine, as root", "tests/boot/__main__.py"),
     "journalctl *": Elsewhere("there are no units here", _BOOTED),
@@ -87,11 +88,7 @@ TABLE: dict[str, Run | Elsewhere] = {
         "env -u REDIS_URL {command}", says=("Nothing is pending, no dead letters",)
     ),
     # docs/strategies.md
-    "PYTHONPATH=/opt/quantum/strategies quantum check": Elsewhere(
-        "it is about a server", "tests/trading_bot/test_plugins.py"
-    ),
     "sudo /opt/quantum/.venv/bin/python -m pip install *": Elsewhere(_ROOT, _BOOTED),
-    "sudo mkdir *": Elsewhere(_ROOT, _BOOTED),
     "sudo tee /etc/systemd/system/*": Elsewhere(_ROOT, _BOOTED),
     "sudoedit *": Elsewhere("a person does it", "tests/settings/test_settings.py"),
     ".venv/bin/python -m pip install --no-index * ./breakout": Run(),
