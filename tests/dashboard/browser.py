@@ -158,7 +158,9 @@ def a_browser() -> Iterator[Callable[[], Page]]:
         address = f"ws://127.0.0.1:{port}"
 
         def speak_to(where: str) -> Page:
-            return Page(sockets.enter_context(connect(address + where, max_size=None, proxy=None)))
+            # Without pings: their thread would draw from `random` under other tests' properties.
+            options: dict[str, Any] = {"max_size": None, "proxy": None, "ping_interval": None}
+            return Page(sockets.enter_context(connect(address + where, **options)))
 
         whole = speak_to(path)
 

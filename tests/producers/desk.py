@@ -37,6 +37,14 @@ _PROGRAMS = {
     "quantum": f'exec "{sys.executable}" -c "from shared.cli import app; app()" "$@"',
 }
 
+#: deploy/bin/quantum-redis-cli as root has it; a test need not be root.
+_BY_ROOT = """\
+#!/bin/sh
+. /etc/quantum/redis/administrator.env
+export REDISCLI_AUTH
+exec redis-cli -s /run/quantum-redis/redis.sock --user administrator "$@"
+"""
+
 
 def blocks(heading: str, language: str = "sh") -> list[str]:
     """The blocks of one language under a heading of the document."""
@@ -119,6 +127,9 @@ def a_desk(folder: Path) -> Iterator[Desk]:
     (folder / "node_modules").symlink_to(NODE_MODULES)
     with a_guarded_server(folder / "server") as guarded:
         desk = Desk(guarded, folder)
+        by_root = programs / "quantum-redis-cli"
+        by_root.write_text(desk.here(_BY_ROOT), encoding="utf-8")
+        by_root.chmod(0o755)
         make_user, take_it_over = blocks("A Redis user for your program")
         desk.run(make_user)
         desk.run(take_it_over)
