@@ -189,12 +189,16 @@ build_now() {
     touch "$folder/.complete"
 }
 
+# Made once; from then on they are of whoever runs the machine.
 settings() {
-    if [[ -e $config/quantum.toml ]]; then
-        same "$config/quantum.toml (yours)"
-    else
-        put "$checkout/deploy/systemd/quantum.toml" $config/quantum.toml
-    fi
+    local one
+    for one in "$checkout"/deploy/systemd/quantum.{toml,env}; do
+        if [[ -e $config/${one##*/} ]]; then
+            same "$config/${one##*/} (yours)"
+        else
+            put "$one" "$config/${one##*/}"
+        fi
+    done
 }
 
 # The units of a version; of one that is not built yet, as the checkout has them.

@@ -26,6 +26,8 @@ SYSTEM_TARGETS = ("sysinit", "basic", "shutdown", "network-online", "sockets", "
 NETWORKED = ("market_feed", "apply_layer", "notifier")
 #: What `systemd-analyze security` may come to, of 10, in tenths.
 EXPOSED_AT_MOST = {program: 12 if program in NETWORKED else 5 for program in PROGRAMS}
+#: Settings of which each line adds to those before.
+COME_TOGETHER = {"Wants", "After", "Environment", "EnvironmentFile"}
 
 needs_systemd = pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="systemd-analyze is missing")
 
@@ -66,7 +68,10 @@ def test_every_program_has_a_unit_that_runs_it_and_keeps_it_running(program: str
     assert settings["RestartPreventExitStatus"] == ["75"]
     assert settings["PartOf"] == ["quantum.target"]
     assert settings["After"][-1] == settings["Wants"][-1] == "redis-server@quantum.service"
-    assert settings["EnvironmentFile"] == [f"/etc/quantum/redis/{program}.env"]
+    # systemd reads the unit's own first, and what it cannot find of the other it does without.
+    assert settings["EnvironmentFile"] == [
+        f"/etc/quantum/redis/{program}.env", "-/etc/quantum/quantum.env",
+    ]  # fmt: skip
     assert len(settings["WatchdogSec"]) == 1
 
 
@@ -83,7 +88,7 @@ def test_what_stands_beside_all_units_takes_back_nothing_that_one_says_for_itsel
             for beside in shared.glob("*.conf"):
                 said = {line.partition("=")[0] for line in beside.read_text("utf-8").splitlines()}
                 both = {name for name in own & said if name and name[0] not in "#["}
-                assert both <= {"Wants", "After", "Environment"}, (path.name, beside.name)
+                assert both <= COME_TOGETHER, (path.name, beside.name)
 
 
 def test_the_target_brings_up_the_ring_and_its_watcher_and_the_others_when_they_are_wanted() -> (
@@ -166,7 +171,10 @@ def analyze(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_systemd_finds_nothing_to_say_about_the_units(installed: Path) -> None:
     units = [str(path) for path in sorted(installed.glob("quantum*")) if path.is_file()]
     verified = analyze(
-        installed, "verify", "--man=no", *(unit for unit in units if not unit.endswith(".toml"))
+        installed,
+        "verify",
+        "--man=no",
+        *(unit for unit in units if not unit.endswith((".toml", ".env"))),
     )
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
 
