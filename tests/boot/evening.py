@@ -25,6 +25,7 @@ def play(machine: Machine) -> None:
     installing.upgraded(scene, position)
     installing.not_upgraded(scene)
     breaking.reloaded(scene)
+    installing.backed_up(scene)
     breaking.companions(scene)
     breaking.no_alarm(scene)
     breaking.on_the_venue(scene)

@@ -14,6 +14,7 @@ from tests.boot.machine import Failed
 from tests.boot.scene import CHECKOUT, CONFIG, INSTALL, INSTALLER, OTHERS, RIVER, Scene
 from tests.boot.suite import RUNNING, TESTER_RIGHTS, Held, unit_of
 
+OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
 CANDLES = "/var/lib/quantum/candles"
 NEW_VERSION = "9.9.9"
 
@@ -151,6 +152,41 @@ def not_upgraded(scene: Scene) -> None:
     scene.configure(settings)
     scene.say("settings with a mistake: refused by name, and nothing was started anew")
     machine.run(*INSTALL)
+
+
+def backed_up(scene: Scene) -> None:
+    """The nightly backup and the way back, typed as docs/operations.md has them."""
+    machine, suite = scene.machine, scene.suite
+    _, nightly = _blocks("### Back up")
+    _type(nightly, scene)
+    machine.run("systemctl", "start", "backup-quantum.service")
+    [backup] = machine.inside("/var/backups/quantum").glob("*.rdb")
+    scene.say(f"the backup of every night is set up, and makes {backup.name}")
+    before = suite.held(RIVER)
+    [restore] = _blocks("### Restore")
+    written, count = re.subn(r"quantum-\d+T\d+Z\.rdb", backup.name, restore)
+    assert count == 1, restore
+    _type(written, scene)
+    suite.until(suite.all_run, "all services run on what was restored")
+    after = suite.held(RIVER)
+    assert before is not None
+    assert after is not None
+    assert (after.position_id, after.qty) == (before.position_id, before.qty)
+    suite.until(lambda: scene.is_protected(RIVER), "its stop on what was restored")
+    scene.say("restored as the document says: the same position with its stop")
+
+
+def _blocks(heading: str) -> list[str]:
+    """The commands under a heading of the document, block by block."""
+    text = OPERATIONS.read_text(encoding="utf-8")
+    section = re.split(r"\n#+ ", text.partition(f"\n{heading}\n")[2], maxsplit=1)[0]
+    return re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+def _type(commands: str, scene: Scene) -> None:
+    """Type commands in the checkout, as root, for whom `sudo` changes nothing."""
+    typed = f'sudo() {{ "$@"; }}\ncd {CHECKOUT}\n{commands}'
+    scene.machine.run("bash", "-euo", "pipefail", "-c", typed)
 
 
 def uninstalled(scene: Scene) -> None:
