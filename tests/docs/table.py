@@ -88,7 +88,11 @@ TABLE: dict[str, Run | Elsewhere] = {
         "env -u REDIS_URL {command}", says=("Nothing is pending, no dead letters",)
     ),
     # docs/strategies.md
-    "sudo /opt/quantum/.venv/bin/python -m pip install *": Elsewhere(_ROOT, _BOOTED),
+    "sudo /opt/quantum/.venv/bin/python -m pip install *": Run(
+        ".venv/bin/python -m pip install --target strategies --upgrade"
+        " --no-index --no-deps --no-build-isolation ./breakout"
+        " && PYTHONPATH=strategies python -c 'import breakout'"
+    ),
     "sudo tee /etc/systemd/system/*": Elsewhere(_ROOT, _BOOTED),
     "sudoedit *": Elsewhere("a person does it", "tests/settings/test_settings.py"),
     ".venv/bin/python -m pip install --no-index * ./breakout": Run(),
