@@ -23,6 +23,7 @@ from shared.decisions import Mode, Note, Record
 from shared.repeats import Seen
 from shared.sides import Side
 from shared.streams import VENUE_KEY
+from shared.symbols import slug
 
 _ID_LENGTH_MAX = 64
 #: Proofs that ended a doubt, kept for whoever asks how.
@@ -244,7 +245,7 @@ class Turn:
         number = self.state.statements.get(symbol, 0) + 1
         statements = {**self.state.statements, symbol: number}
         self.state = replace(self.state, statements=statements)
-        name = f"{word}.{symbol}.{number}"
+        name = f"{word}.{slug(symbol)}.{number}"
         self.outputs.append(
             PositionResult(
                 **self._head(name, at, None),
