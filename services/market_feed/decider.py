@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.market_feed.replay import Tick
-from shared.contracts import MarketTick
+from shared.contracts import REPLAY_SOURCE, MarketTick
 from shared.decisions import Received
 from shared.streams import BATCH
 from shared.symbols import slug
@@ -111,7 +111,7 @@ def _message(tick: Tick, produced_at: datetime) -> MarketTick:
     return MarketTick(
         timestamp=tick.at,
         produced_at=produced_at,
-        source="market_feed",
+        source=REPLAY_SOURCE,
         tick_id=f"{slug(tick.symbol)}-{int(tick.at.timestamp() * 1000)}",
         symbol=tick.symbol,
         mark_price=tick.price,
