@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.apply_layer.binance.budget import Purpose
-from shared.runner import NotYet
+from shared.outside import NotYet
 from shared.settings import SettingsError
 from shared.sides import PositionSide, Side
 from shared.streams import position_key

@@ -29,7 +29,7 @@ from services.apply_layer.exchange import (
 from services.apply_layer.protection import Looked
 from shared.contracts import Message
 from shared.log import logger
-from shared.runner import NotYet
+from shared.outside import NotYet
 
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
