@@ -33,10 +33,10 @@ class Reader:
         self.gate = TickGate()
         self.true = NOW
 
-    def hears(self, ahead: timedelta = timedelta(0), **changes: str) -> bool:
+    def hears(self, ahead: timedelta = timedelta(0), source: str = "market_feed") -> bool:
         """Whether a tick is taken that is ahead of true time by so much; a second passes."""
         self.true += SECOND
-        one = tick(self.true + ahead, **changes)
+        one = tick(self.true + ahead, source=source)
         return self.gate.refusal(one, self.true + self.off, self.true - NOW) is None
 
 
