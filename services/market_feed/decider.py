@@ -19,6 +19,7 @@ from services.market_feed.replay import Tick
 from shared.contracts import REPLAY_SOURCE, MarketTick
 from shared.decisions import Received
 from shared.streams import BATCH
+from shared.symbols import slug
 
 #: How soon to look again whether the readers are done, in seconds.
 POLL_S = 0.0003
@@ -111,7 +112,7 @@ def _message(tick: Tick, produced_at: datetime) -> MarketTick:
         timestamp=tick.at,
         produced_at=produced_at,
         source=REPLAY_SOURCE,
-        tick_id=f"{tick.symbol}-{int(tick.at.timestamp() * 1000)}",
+        tick_id=f"{slug(tick.symbol)}-{int(tick.at.timestamp() * 1000)}",
         symbol=tick.symbol,
         mark_price=tick.price,
         funding_rate=tick.funding_rate,
