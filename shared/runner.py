@@ -54,8 +54,8 @@ class Outside(Protocol):
         """What changed and has to be durable together with the facts told so far."""
         ...
 
-    def observe(self, message: Message) -> Iterable[object]:
-        """Learn of a message before the decider does."""
+    def observe(self, message: Message, received_at: datetime, /) -> Iterable[object]:
+        """Learn of a message before the decider does; `received_at` is the clock here."""
         ...
 
     def perform(self, request: object) -> Iterable[object]:
@@ -272,7 +272,7 @@ class Runner(Generic[S, P]):
             return
         self._count(self.metrics.messages, entry.stream.name, "read")
         if self._service.outside is not None:
-            for fact in self._service.outside.observe(message):
+            for fact in self._service.outside.observe(message, received_at):
                 self._decide(fact, received_at)
         self._decide(message, received_at)
         if self._requests:

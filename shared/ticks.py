@@ -22,6 +22,11 @@ _WITNESSED_FOR = timedelta(seconds=15)
 _CURRENT = timedelta(seconds=60)
 
 
+def is_ahead(at: datetime, now: datetime) -> bool:
+    """Whether a time lies so far ahead of the clock here that it is not believed."""
+    return at - now > MAX_AHEAD
+
+
 def is_late(tick: MarketTick, last_at: datetime | None, now: datetime) -> bool:
     """Whether a tick is no news after the last one of its symbol, which was of `last_at`.
 
@@ -29,8 +34,8 @@ def is_late(tick: MarketTick, last_at: datetime | None, now: datetime) -> bool:
     """
     if last_at is None or tick.timestamp > last_at:
         return False
-    believed = last_at - now <= MAX_AHEAD
-    return believed or tick.timestamp == last_at or tick.source == HISTORY_SOURCE
+    doubled = tick.timestamp == last_at
+    return doubled or tick.source == HISTORY_SOURCE or not is_ahead(last_at, now)
 
 
 def believable(now: datetime, *times: datetime) -> datetime:
@@ -39,7 +44,7 @@ def believable(now: datetime, *times: datetime) -> datetime:
     A market time that a message states bounds what is waited for; from ahead it would bound it to
     a day.
     """
-    return max((at for at in times if at - now <= MAX_AHEAD), default=now)
+    return max((at for at in times if not is_ahead(at, now)), default=now)
 
 
 @dataclass(frozen=True, slots=True)
