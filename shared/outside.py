@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from shared.at_once import Place
@@ -24,8 +25,8 @@ class Outside(Protocol):
         """What changed and has to be durable together with the facts told so far."""
         ...
 
-    def observe(self, message: Message) -> Iterable[object]:
-        """Learn of a message before the decider does."""
+    def observe(self, message: Message, received_at: datetime, /) -> Iterable[object]:
+        """Learn of a message before the decider does; `received_at` is the clock here."""
         ...
 
     def perform(self, request: object) -> Iterable[object]:

@@ -305,7 +305,7 @@ class Runner(Generic[S, P]):
             return
         self._count(self.metrics.messages, entry.stream.name, "read")
         if self._service.outside is not None:
-            for fact in self._service.outside.observe(message):
+            for fact in self._service.outside.observe(message, received_at):
                 self._decide(fact, received_at)
         self._decide(message, received_at)
         if self._line is None:

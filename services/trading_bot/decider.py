@@ -23,10 +23,13 @@ from services.trading_bot.bars import (
     Forming,
     History,
     Hours,
+    back_at,
+    bars_until,
     change_24h,
     close_hour,
     close_minute,
     close_step,
+    closes_until,
     minute_of,
     recent_divergence,
     with_tick,
@@ -37,6 +40,7 @@ from shared.decisions import Note, Received
 from shared.formulas import MarketState, Regime
 from shared.sides import Side
 from shared.symbols import slug
+from shared.ticks import is_late
 
 #: Of the 56 characters of an intent id, symbol, milliseconds, side and dots may take 41.
 MODEL_IN_ID_CHARS = 15
@@ -114,7 +118,9 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
         return state, ()
     closing = state.forming.get(symbol)
     if closing is not None and tick.timestamp <= closing.at:
-        return state, ()
+        if is_late(tick, closing.at, received.received_at):
+            return state, ()
+        state, closing = _back_in_time(state, symbol, closing, tick.timestamp)
     minute = minute_of(tick.timestamp)
     formed = with_tick(closing, tick, minute)
     forming = {**state.forming, symbol: formed}
@@ -126,6 +132,20 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
     if _is_history(tick, received.received_at, policy):
         return state, ()
     return _ask(state, _view(state, symbol, formed), received.received_at, policy)
+
+
+def _back_in_time(
+    state: State, symbol: str, closing: Forming, at: datetime
+) -> tuple[State, Forming]:
+    """The state without what a tick from ahead of time left in it; nothing closes by that."""
+    history = closes_until(state.history.get(symbol, NO_HISTORY), minute_of(at))
+    hours = bars_until(state.hours.get(symbol, NO_HOURS), at)
+    state = replace(
+        state,
+        history={**state.history, symbol: history},
+        hours={**state.hours, symbol: hours},
+    )
+    return state, back_at(closing, at)
 
 
 def _is_history(tick: MarketTick, now: datetime, policy: Policy) -> bool:

@@ -139,7 +139,7 @@ class Outside:
     def documents(self) -> dict[str, bytes]:
         return {}
 
-    def observe(self, message: Message) -> Iterable[object]:
+    def observe(self, message: Message, _received_at: datetime) -> Iterable[object]:
         return ()
 
     def asked(self, request: object) -> Place | None:

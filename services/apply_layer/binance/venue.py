@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
@@ -83,7 +84,7 @@ class BinanceVenue:
         """How far funding was told."""
         return self._account.documents()
 
-    def observe(self, message: Message) -> Iterable[object]:  # noqa: ARG002 - the venue has its own
+    def observe(self, _message: Message, _received_at: datetime) -> Iterable[object]:
         """Prices of the ring are no news to the venue."""
         return ()
 
