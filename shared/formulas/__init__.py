@@ -42,6 +42,7 @@ from shared.formulas.market import (
     observe_close,
     observe_regime,
 )
+from shared.formulas.own_exits import UnsafeExit, unsafe_exit
 from shared.formulas.profit_lock import is_tighter, locked_stop, ratcheted_stop
 from shared.formulas.risk import blended_risk_per_unit, price_at_r, r_multiple, risk_per_unit
 from shared.formulas.steps import ceil_to_step, floor_to_step, round_half_up_to_step
@@ -64,6 +65,7 @@ __all__ = [
     "RegimePolicy",
     "RegimeWatch",
     "Rung",
+    "UnsafeExit",
     "VolatilityPolicy",
     "blended_risk_per_unit",
     "ceil_to_step",
@@ -91,4 +93,5 @@ __all__ = [
     "target_qty",
     "unmerged_ladder",
     "unreachable_rungs",
+    "unsafe_exit",
 ]
