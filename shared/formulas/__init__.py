@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from shared.formulas.conflicts import unreachable_rungs
 from shared.formulas.exits import (
+    DEFAULT_EXIT_POLICY,
     ExitLevels,
     ExitPolicy,
     NoSafeStop,
@@ -48,6 +49,7 @@ from shared.formulas.risk import blended_risk_per_unit, price_at_r, r_multiple, 
 from shared.formulas.steps import ceil_to_step, floor_to_step, round_half_up_to_step
 
 __all__ = [
+    "DEFAULT_EXIT_POLICY",
     "DEFAULT_LADDER",
     "KILL_THRESHOLD",
     "WINDOW_CLOSES",
