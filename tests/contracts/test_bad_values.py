@@ -142,7 +142,15 @@ IDS = ("tick_id", "intent_id", "plan_id", "result_id", "position_id")
 OF_0_TO_1 = ("confidence", "kill_score", "lsf", "maintenance_margin_rate")
 LEVERAGES = ("leverage", "max_leverage", "position_leverage")
 POSITIVE = (
-    *("mark_price", "entry_price", "position_size_usd", "qty", "stop_loss", "take_profit"),
+    *(
+        "mark_price",
+        "entry_price",
+        "position_size_usd",
+        "qty",
+        "max_notional",
+        "stop_loss",
+        "take_profit",
+    ),
     *("take_profit_2", "take_profit_3", "tick_size", "lot_step", "filled_qty", "avg_price"),
     *("position_entry_price", "position_initial_stop", "position_stop_loss"),
 )
