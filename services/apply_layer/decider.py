@@ -17,10 +17,14 @@ from services.apply_layer.facts import FACTS, on_health, protect_what_grew
 from services.apply_layer.plans import on_plan
 from services.apply_layer.protection import Looked, on_look
 from services.apply_layer.state import Policy, State
+from services.apply_layer.times import age_s
 from services.apply_layer.turn import Turn
 from services.apply_layer.venue_record import venue_record
 from shared.contracts import EntryPlan, ExitPlan, MarketTick, MoveStopPlan
 from shared.decisions import Received
+
+#: How long a position's record goes without a price until a price of an older time is taken.
+_PRICE_AGE_S = 10.0
 
 
 def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State, Sequence[object]]:
@@ -55,13 +59,20 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
 def _price(
     state: State, received: Received[Any], tick: MarketTick, policy: Policy
 ) -> tuple[State, Sequence[object]]:
-    """Show the price in the position's record, as often as people can read it."""
+    """Show the price in the position's record, as often as people can read it.
+
+    A tick that is older than the record is late, unless the record has had no price for a while:
+    then its own time was wrong.
+    """
     position = state.positions.get(tick.symbol)
-    if position is None or tick.timestamp <= position.updated_at:
+    if position is None:
         return state, ()
     turn = Turn(state, policy, received.received_at, received.mode)
     shown = position.shown_at
-    if shown is not None and (received.received_at - shown).total_seconds() < policy.price_every_s:
+    if shown is not None and shown <= turn.now and age_s(turn, shown) < policy.price_every_s:
+        return state, ()
+    late = tick.timestamp <= position.updated_at
+    if late and shown is not None and age_s(turn, shown) < _PRICE_AGE_S:
         return state, ()
     turn.keep(
         replace(
