@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.apply_layer.binance.answers import Meaning, meaning_of
-from services.apply_layer.binance.budget import Budget
+from services.apply_layer.binance.budget import Budget, Purpose
 from services.apply_layer.journal import Leg, client_order_id
 
 UNKNOWN_503 = "Unknown error, please check your request or try again later."
@@ -59,21 +59,21 @@ def heard(used: int = 0, orders: int = 0, at: float = 0.0) -> Budget:
 
 def test_the_last_third_of_the_budget_is_kept_for_protection() -> None:
     budget = heard(used=1700)
-    assert budget.refusal(1.0, weight=5, orders=0, protects=False) is not None
-    assert budget.refusal(1.0, weight=5, orders=0, protects=True) is None
-    assert heard(orders=900).refusal(1.0, weight=0, orders=1, protects=False) is not None
+    assert budget.refusal(1.0, weight=5, orders=0, purpose=Purpose.TRADE) is not None
+    assert budget.refusal(1.0, weight=5, orders=0, purpose=Purpose.PROTECT) is None
+    assert heard(orders=900).refusal(1.0, weight=0, orders=1, purpose=Purpose.TRADE) is not None
 
 
 def test_counts_are_forgotten_after_their_minute() -> None:
-    assert heard(used=2400).refusal(59.0, weight=1, orders=0, protects=True) is not None
-    assert heard(used=2400).refusal(61.0, weight=1, orders=0, protects=False) is None
+    assert heard(used=2400).refusal(59.0, weight=1, orders=0, purpose=Purpose.PROTECT) is not None
+    assert heard(used=2400).refusal(61.0, weight=1, orders=0, purpose=Purpose.TRADE) is None
 
 
 def test_silence_that_was_asked_for_holds_for_everybody() -> None:
     budget = heard()
     budget.slow_down(10.0, 5.0, banned=True)
-    assert budget.refusal(14.9, weight=0, orders=0, protects=True) is not None
-    assert budget.refusal(15.1, weight=0, orders=0, protects=True) is None
+    assert budget.refusal(14.9, weight=0, orders=0, purpose=Purpose.PROTECT) is not None
+    assert budget.refusal(15.1, weight=0, orders=0, purpose=Purpose.PROTECT) is None
     assert budget.banned_until == 15.0
 
 
@@ -85,8 +85,8 @@ def test_whatever_an_entry_may_do_a_stop_may(
     used: int, orders: int, weight: int, at: float
 ) -> None:
     budget = heard(used, orders)
-    if budget.refusal(at, weight=weight, orders=1, protects=False) is None:
-        assert budget.refusal(at, weight=weight, orders=1, protects=True) is None
+    if budget.refusal(at, weight=weight, orders=1, purpose=Purpose.TRADE) is None:
+        assert budget.refusal(at, weight=weight, orders=1, purpose=Purpose.PROTECT) is None
         assert at >= 60 or used + weight <= 0.7 * budget.limit
 
 

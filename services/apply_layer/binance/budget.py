@@ -7,9 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 _MINUTE_S = 60.0
+
+
+class Purpose(StrEnum):
+    """What a call is for. Only PROTECT may use the part of the budget that is kept."""
+
+    #: Stops, exits and their cancels, and reads that a missing stop waits for.
+    PROTECT = "protect"
+    #: Entries, and what prepares them.
+    TRADE = "trade"
+    #: Looks that nothing calls for.
+    WATCH = "watch"
+    #: The past: old trades, funding.
+    HISTORY = "history"
 
 
 @dataclass(slots=True)
@@ -60,15 +74,15 @@ class Budget:
         if banned:
             self.banned_until = max(self.banned_until, now + seconds)
 
-    def refusal(self, now: float, *, weight: int, orders: int, protects: bool) -> str | None:
+    def refusal(self, now: float, *, weight: int, orders: int, purpose: Purpose) -> str | None:
         """Why a call of this weight may not be made now, or None.
 
-        What protects may use the whole budget; nothing at all is called while the venue has asked
+        PROTECT may use the whole budget; nothing at all is called while the venue has asked
         for silence.
         """
         if now < self.paused_until:
             return f"the venue wants silence for {self.paused_until - now:.0f} s more"
-        share = 1.0 if protects else 1.0 - self.reserve
+        share = 1.0 if purpose is Purpose.PROTECT else 1.0 - self.reserve
         age_s = now - self.heard_at
         used = self.used if age_s < _MINUTE_S else 0
         counted = self.orders if age_s < _MINUTE_S else 0

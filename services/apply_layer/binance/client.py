@@ -15,7 +15,7 @@ import ccxt
 from ccxt.base.errors import BaseError, NetworkError, RequestTimeout
 
 from services.apply_layer.binance.answers import Meaning, meaning_of
-from services.apply_layer.binance.budget import Budget
+from services.apply_layer.binance.budget import Budget, Purpose
 from services.apply_layer.binance.credentials import Keys
 
 _RETRY_AFTER_S = 60.0
@@ -136,7 +136,7 @@ class Client:
         *,
         weight: int = 1,
         orders: int = 0,
-        protects: bool = True,
+        purpose: Purpose = Purpose.PROTECT,
     ) -> Any:
         """Make one call by ccxt's name for the endpoint.
 
@@ -151,7 +151,7 @@ class Client:
         while True:
             tries -= 1
             try:
-                return self._call(name, params, weight=weight, orders=orders, protects=protects)
+                return self._call(name, params, weight=weight, orders=orders, purpose=purpose)
             except NoAnswer as error:
                 if not tries or error.waited:
                     raise
@@ -163,10 +163,10 @@ class Client:
         *,
         weight: int,
         orders: int,
-        protects: bool,
+        purpose: Purpose,
     ) -> Any:
         refusal = self.budget.refusal(
-            self._monotonic(), weight=weight, orders=orders, protects=protects
+            self._monotonic(), weight=weight, orders=orders, purpose=purpose
         )
         if refusal is not None:
             raise VenueError(429, -1015, refusal)

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
+from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.wire import OrderFacts, order_facts, plain
 from services.apply_layer.exchange import (
@@ -63,7 +64,7 @@ class Orders:
             if order.type is OrderType.MARKET:
                 told = self._client.call(
                     "fapiPrivatePostOrder", self._market(order), weight=1, orders=1,
-                    protects=order.reduce_only,
+                    purpose=Purpose.PROTECT if order.reduce_only else Purpose.TRADE,
                 )  # fmt: skip
             else:
                 told = self._client.call(
@@ -98,7 +99,7 @@ class Orders:
 
     def _already(self, name: str, symbol: str, **params: object) -> None:
         try:
-            self._client.call(name, {"symbol": symbol, **params}, protects=False)
+            self._client.call(name, {"symbol": symbol, **params}, purpose=Purpose.TRADE)
         except VenueError as error:
             if error.meaning is not Meaning.ALREADY:
                 raise

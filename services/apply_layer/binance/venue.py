@@ -13,6 +13,7 @@ from dataclasses import replace
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.barriers import Barriers
+from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.orders import Orders
 from services.apply_layer.binance.performed import Performed
@@ -175,7 +176,7 @@ class BinanceVenue:
         """Whether a round that nothing calls for leaves alone what is kept for protection."""
         now = self._monotonic()
         budget = self._client.budget
-        if budget.refusal(now, weight=_ROUND_WEIGHT, orders=0, protects=False) is None:
+        if budget.refusal(now, weight=_ROUND_WEIGHT, orders=0, purpose=Purpose.WATCH) is None:
             return True
         self._look_at = now + _BLIND_S
         return False
