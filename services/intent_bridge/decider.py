@@ -264,7 +264,8 @@ def _gates(
     if symbol not in state.rules:
         yield "rules_unknown", f"apply_layer has not stated the venue's rules for {symbol}"
         return
-    limit = min(policy.max_leverage.get(symbol, 125), state.rules[symbol].max_leverage)
+    most = state.rules[symbol].max_leverage
+    limit = min(policy.max_leverage.get(symbol, most), most)
     if intent.leverage > limit:
         yield "leverage_out_of_bracket", f"{intent.leverage} is more than {limit}"
     if symbol in state.held:

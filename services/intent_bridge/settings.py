@@ -7,13 +7,14 @@ from decimal import Decimal
 from pydantic import Field
 
 from services.intent_bridge.decider import Policy
+from shared.contracts.values import LEVERAGE_MAX
 from shared.settings import Section
 
 
 class SymbolSettings(Section):
     """`[intent_bridge.symbol.<SYMBOL>]`."""
 
-    max_leverage: int = Field(ge=1, le=125)
+    max_leverage: int = Field(ge=1, le=LEVERAGE_MAX)
 
 
 class IntentBridgeSettings(Section):
