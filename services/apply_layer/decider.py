@@ -16,7 +16,9 @@ from services.apply_layer.exchange import OrderAbsent, OrderInDoubt, VenueHealth
 from services.apply_layer.facts import FACTS, on_health, protect_what_grew
 from services.apply_layer.plans import on_plan
 from services.apply_layer.protection import Looked, on_look
-from services.apply_layer.turn import Policy, State, Turn, venue_record
+from services.apply_layer.state import Policy, State
+from services.apply_layer.turn import Turn
+from services.apply_layer.venue_record import venue_record
 from shared.contracts import EntryPlan, ExitPlan, MarketTick, MoveStopPlan
 from shared.decisions import Received
 

@@ -36,7 +36,8 @@ from services.apply_layer.positions import (
     protected,
     reduced_by,
 )
-from services.apply_layer.turn import LastTrade, TakeProfitMode, Turn
+from services.apply_layer.state import LastTrade, TakeProfitMode
+from services.apply_layer.turn import Turn
 from shared.formulas import floor_to_step, harvest_scheme
 
 _PRICE_IS_PAST_THE_STOP = (-2021, -4142)

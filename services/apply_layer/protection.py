@@ -25,7 +25,8 @@ from services.apply_layer.journal import RESTING_ID, Leg, Sent, may_protect_agai
 from services.apply_layer.outcomes import send_or_refuse
 from services.apply_layer.plans import flatten, send_stop
 from services.apply_layer.positions import ZERO, Position, exposed, protected
-from services.apply_layer.turn import LastTrade, Turn, Unexplained
+from services.apply_layer.state import LastTrade, Unexplained
+from services.apply_layer.turn import Turn
 
 #: How often an unexplained quantity must have been seen before it is believed.
 _LOOKS_MIN = 3
@@ -211,8 +212,8 @@ def _is_newer(turn: Turn, position: Position, snapshot: VenueSnapshot) -> bool:
 
 
 def _after(sent: Sent, snapshot: VenueSnapshot) -> bool:
-    sent_at = sent.request.sent_at
-    return not snapshot.conclusive and sent_at is not None and sent_at >= snapshot.at
+    """Whether an order had no answer yet when this view was begun; no clock has a say in it."""
+    return not snapshot.conclusive and sent.request.number > snapshot.after_order
 
 
 def _rely_on(turn: Turn, position: Position, snapshot: VenueSnapshot) -> bool:

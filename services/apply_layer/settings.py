@@ -14,7 +14,7 @@ from services.apply_layer.outside import PaperVenue
 from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.paper_rules import BUILT_IN_RULES, default_rules
-from services.apply_layer.turn import Policy, TakeProfitMode
+from services.apply_layer.state import Policy, TakeProfitMode
 from shared.contracts.values import LEVERAGE_MAX
 from shared.formulas import NoSafeStop, exit_levels, unreachable_rungs
 from shared.settings import Section

@@ -29,7 +29,7 @@ from services.apply_layer.outside import PaperVenue
 from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.positions import Position
-from services.apply_layer.turn import Policy, State
+from services.apply_layer.state import Policy, State
 from shared.contracts import (
     ApplyResult,
     MarketTick,
