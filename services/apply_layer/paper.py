@@ -69,6 +69,7 @@ from services.apply_layer.paper_refusals import (
     refusal_before_acceptance,
     refusal_of_exposure,
 )
+from shared.symbols import slug
 
 Outcome = tuple[PaperAccount, tuple[VenueEvent, ...]]
 
@@ -245,7 +246,7 @@ def _liquidate(account: PaperAccount, policy: PaperPolicy, symbol: str) -> Outco
         return account, ()
     number = book.order_count + 1
     forced = PaperOrder(
-        client_order_id=f"autoclose-{symbol}-{number}",
+        client_order_id=f"autoclose-{slug(symbol)}-{number}",
         order_id=f"{symbol}-{number}",
         side=position.side.exit,
         type=OrderType.MARKET,

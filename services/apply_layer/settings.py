@@ -15,10 +15,12 @@ from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.paper_rules import BUILT_IN_RULES, default_rules
 from services.apply_layer.state import Policy, TakeProfitMode
+from shared.contracts.fields import Symbol
 from shared.contracts.values import LEVERAGE_MAX
 from shared.formulas import NoSafeStop, exit_levels, unreachable_rungs
 from shared.settings import Section
 from shared.sides import PositionSide, Side
+from shared.symbols import slug
 
 _ON_THIS_MACHINE = re.compile(r"(?:http|ws)://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?/?")
 
@@ -39,7 +41,7 @@ class RulesSettings(Section):
 class SeedSettings(Section):
     """`[[apply_layer.paper.position]]`: a position that the account holds from the start."""
 
-    symbol: str
+    symbol: Symbol
     side: PositionSide
     qty: Decimal = Field(gt=0)
     entry_price: Decimal = Field(gt=0)
@@ -56,7 +58,7 @@ class PaperSettings(Section):
     taker_fee: Decimal = Field(default=Decimal("0.0005"), ge=0, lt=1)
     slippage_bps: Decimal = Field(default=Decimal(1), ge=0, lt=10_000)
     funding: bool = True
-    symbol: dict[str, RulesSettings] = {}
+    symbol: dict[Symbol, RulesSettings] = {}
     position: tuple[SeedSettings, ...] = ()
 
 
@@ -115,7 +117,7 @@ class ApplyLayerSettings(Section):
     fixed = frozenset({"venue", "symbols", "paper", "live"})
 
     venue: Literal["paper", "binance-usdm"] = "paper"
-    symbols: tuple[str, ...] = ()
+    symbols: tuple[Symbol, ...] = ()
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)
     naked_limit_s: Decimal = Field(default=Decimal(2), gt=0)
     price_every_s: Decimal = Field(default=Decimal(1), ge=0)
@@ -201,7 +203,7 @@ def _position(seed: SeedSettings) -> VenuePosition:
 
 def _stop(seed: SeedSettings) -> OpenOrder:
     return OpenOrder(
-        client_order_id=f"seed-{seed.symbol}",
+        client_order_id=f"seed-{slug(seed.symbol)}",
         order_id="",
         symbol=seed.symbol,
         side=seed.side.exit,

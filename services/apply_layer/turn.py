@@ -20,6 +20,7 @@ from shared.contracts import (
 )
 from shared.decisions import Mode, Note
 from shared.sides import Side
+from shared.symbols import slug
 
 _ID_LENGTH_MAX = 64
 #: Proofs that ended a doubt, kept for whoever asks how.
@@ -173,7 +174,7 @@ class Turn:
         number = self.state.statements.get(symbol, 0) + 1
         statements = {**self.state.statements, symbol: number}
         self.state = replace(self.state, statements=statements)
-        name = f"{word}.{symbol}.{number}"
+        name = f"{word}.{slug(symbol)}.{number}"
         self.outputs.append(
             PositionResult(
                 **self._head(name, at, None),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pydantic import Field
 
 from services.intent_bridge.decider import Policy
+from shared.contracts.fields import Symbol
 from shared.contracts.values import LEVERAGE_MAX
 from shared.settings import Section
 
@@ -20,14 +21,14 @@ class SymbolSettings(Section):
 class IntentBridgeSettings(Section):
     """Money in quote units, times in seconds. An empty `symbols` allows every listed symbol."""
 
-    symbols: tuple[str, ...] = ()
+    symbols: tuple[Symbol, ...] = ()
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)
     max_ahead_s: Decimal = Field(default=Decimal(2), ge=0)
     max_order_notional: Decimal = Field(default=Decimal(2000), gt=0)
     max_exposure: Decimal = Field(default=Decimal(5000), gt=0)
     max_open_positions: int = Field(default=5, ge=1)
     cooldown_s: Decimal = Field(default=Decimal(300), ge=0)
-    symbol: dict[str, SymbolSettings] = {}
+    symbol: dict[Symbol, SymbolSettings] = {}
 
     def policy(self) -> Policy:
         """What the decider goes by."""

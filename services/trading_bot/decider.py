@@ -37,6 +37,7 @@ from shared.contracts.values import LEVERAGE_MAX
 from shared.decisions import Note, Received
 from shared.formulas import MarketState, Regime
 from shared.sides import Side
+from shared.symbols import slug
 
 #: Of the 56 characters of an intent id, symbol, milliseconds, side and dots may take 41.
 MODEL_IN_ID_CHARS = 15
@@ -232,7 +233,7 @@ def _entry(
 def intent_id_of(symbol: str, model: str, at: datetime, side: Side) -> str:
     """The one entry of a symbol at a market time, by name."""
     short = _NOT_IN_ID.sub("-", model[:MODEL_IN_ID_CHARS])
-    return f"{symbol}.{short}.{(at - EPOCH) // _MILLISECOND}.{side}"
+    return f"{slug(symbol)}.{short}.{(at - EPOCH) // _MILLISECOND}.{side}"
 
 
 def _story(intent: EntryIntent) -> dict[str, object]:

@@ -24,12 +24,13 @@ from shared.contracts.values import (
     parse_number,
     parse_positive,
     parse_price,
+    parse_symbol,
     parse_timestamp,
     parse_true,
     parse_unit_interval,
 )
+from shared.symbols import SYMBOL_PATTERN
 
-SYMBOL_PATTERN = r"[A-Z0-9]{2,20}"
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 #: Shorter, because other ids are made from an intent's.
 INTENT_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,55}"
@@ -124,8 +125,16 @@ Timestamp = Annotated[
     PlainSerializer(format_timestamp, return_type=str),
     _text(TIMESTAMP_PATTERN, "a moment in UTC, RFC 3339", format="date-time"),
 ]
+Symbol = Annotated[
+    str,
+    PlainValidator(parse_symbol),
+    _text(
+        SYMBOL_PATTERN,
+        "a contract as the venue lists it, 1 to 50 characters: letters, digits, _ - and ., no ASCII"
+        " lower case; composed (NFC), nothing invisible, nothing that imitates ASCII",
+    ),
+]
 #: pydantic's own patterns: `$` is the end of the text there, never before a last line break.
-Symbol = Annotated[str, Field(strict=True, pattern=f"^{SYMBOL_PATTERN}$")]
 Id = Annotated[str, Field(strict=True, pattern=f"^{ID_PATTERN}$")]
 IntentId = Annotated[str, Field(strict=True, pattern=f"^{INTENT_ID_PATTERN}$")]
 Source = Annotated[str, Field(strict=True, pattern=f"^{SOURCE_PATTERN}$")]

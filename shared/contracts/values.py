@@ -13,7 +13,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Literal
 
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from shared.symbols import symbol_fault
 
 UNSIGNED_PATTERN = r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?"
 NUMBER_PATTERN = f"-?{UNSIGNED_PATTERN}"
@@ -199,6 +201,21 @@ def parse_false(value: object) -> Literal[False]:
     if not parse_flag(value):
         return False
     raise PydanticCustomError("unknown_value", "is always false in a message of this kind")
+
+
+def parse_symbol(value: object) -> str:
+    """Read the name of a contract as the venue lists it.
+
+    Raises:
+        PydanticCustomError: `bad_text`.
+        PydanticKnownError: it is no text, which only our own code can bring about.
+    """
+    if type(value) is not str:
+        raise PydanticKnownError("string_type")
+    fault = symbol_fault(value)
+    if fault is None:
+        return value
+    raise PydanticCustomError("bad_text", "{fault}", {"fault": fault})
 
 
 def parse_timestamp(value: object) -> datetime:

@@ -115,11 +115,11 @@ NOT_SYMBOLS = {
     "zero-width space": "BTC\u200bUSDT",
     "combining mark": "BTCU\u0301SDT",
     "slash": "BTC/USDT",
-    "dash": "BTC-USDT",
+    "dash first": "-BTCUSDT",
     "key of another stream": "BTCUSDT:X",
     "nul byte": "BTCUSDT\0",
-    "one letter": "B",
-    "21 letters": "B" * 21,
+    "51 letters": "B" * 51,
+    "right-to-left override": "BTC\u202eUSDT",
     "empty": "",
 }
 NOT_IDS = {
