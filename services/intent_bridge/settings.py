@@ -9,13 +9,14 @@ from pydantic import Field
 
 from services.intent_bridge.state import Policy, Producer
 from shared.contracts.fields import SOURCE_PATTERN, Symbol
+from shared.contracts.values import LEVERAGE_MAX
 from shared.settings import Section
 
 
 class SymbolSettings(Section):
     """`[intent_bridge.symbol.<SYMBOL>]`."""
 
-    max_leverage: int = Field(ge=1, le=125)
+    max_leverage: int = Field(ge=1, le=LEVERAGE_MAX)
 
 
 class ProducerSettings(Section):
