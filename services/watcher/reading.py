@@ -26,6 +26,7 @@ from shared.streams import (
     position_key,
     state_key,
 )
+from shared.ticks import TickGate
 from shared.why.picture import Letter, Said, Terms
 from shared.why.read import letter_of, pairs, raw_replies, readable, rules_in, server_time
 
@@ -45,6 +46,7 @@ class Reader:
             self.client.set_response_callback(command, lambda reply, **_: reply)
         self._terms_of = terms_of
         self._cursors: dict[str, str] = {}
+        self._gate = TickGate()
 
     def begin(self, read_back_s: float) -> None:
         """Put every cursor to so long ago."""
@@ -80,7 +82,10 @@ class Reader:
             if stream is None:
                 letters.append(letter_of(id_, flat))
             elif (message := readable(stream, flat)) is not None:
-                said.append(Said(id_, message))
+                one = Said(id_, message)
+                # By the clock of the server that took it, which is the same whenever it is read.
+                if stream is not MARKET_TICK or not self._gate.refusal_of(message, one.at):
+                    said.append(one)
         return Heard(tuple(said), tuple(letters))
 
     def look(self) -> Look:

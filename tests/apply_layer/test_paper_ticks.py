@@ -128,8 +128,9 @@ def test_an_order_from_ahead_of_time_waits_for_the_next_price_and_no_longer(
 def test_a_record_from_ahead_of_time_shows_the_next_price(ahead: timedelta) -> None:
     desk = live_desk()
     position = desk.state.positions[SYMBOL]
-    for wrong in ({"updated_at": WALL + ahead}, {"shown_at": WALL + ahead}):
-        desk.state = replace(desk.state, positions={SYMBOL: replace(position, **wrong)})
+    at = WALL + ahead
+    for wrong in (replace(position, updated_at=at), replace(position, shown_at=at)):
+        desk.state = replace(desk.state, positions={SYMBOL: wrong})
         live(desk, *["12.4"] * 12)
         assert desk.state.positions[SYMBOL].current_price == D("12.4")
 
