@@ -36,6 +36,7 @@ from services.trading_bot.bars import (
 )
 from services.trading_bot.strategies import MarketView, Signal, Strategy
 from shared.contracts import HISTORY_SOURCE, EntryIntent, MarketTick
+from shared.contracts.values import LEVERAGE_MAX
 from shared.decisions import Note, Received
 from shared.formulas import MarketState, Regime
 from shared.sides import Side
@@ -84,7 +85,7 @@ class Policy:
         """Refuse at the start what would else come to light at the first signal."""
         for symbol in (*self.overrides, ""):
             size, leverage = self.size_of(symbol)
-            if not (size > 0 and 1 <= leverage <= 125):
+            if not (size > 0 and 1 <= leverage <= LEVERAGE_MAX):
                 raise ValueError(f"{symbol} size {size} and leverage {leverage} are not tradable")
 
     def size_of(self, symbol: str) -> tuple[Decimal, int]:

@@ -29,7 +29,7 @@ from services.apply_layer.outside import PaperVenue
 from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.positions import Position
-from services.apply_layer.state import Policy, State
+from services.apply_layer.state import ORDERS, Policy, State
 from shared.contracts import (
     REPLAY_SOURCE,
     ApplyResult,
@@ -140,7 +140,11 @@ class Desk:
         self.now += timedelta(seconds=after_s)
         try:
             for fact in self.venue.cycle():
-                view = replace(fact.snapshot, conclusive=self.conclusive)
+                view = replace(
+                    fact.snapshot,
+                    conclusive=self.conclusive,
+                    after_order=self.state.numbers.get(ORDERS, 0),
+                )
                 self._decide(replace(fact, snapshot=view))
                 self._settle()
             self._commit()

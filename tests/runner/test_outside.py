@@ -12,7 +12,8 @@ import pytest
 
 from shared.contracts import MarketTick, Message
 from shared.decisions import Received
-from shared.runner import NotYet, Runner, Service
+from shared.outside import NotYet
+from shared.runner import Runner, Service
 from shared.streams import MARKET_TICK, TRADE_INTENT, state_key
 from tests.worlds import World
 

@@ -30,7 +30,7 @@ from services.apply_layer.exchange import (
 from services.apply_layer.protection import Looked
 from shared.contracts import Message
 from shared.log import logger
-from shared.runner import NotYet
+from shared.outside import NotYet
 
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
@@ -211,10 +211,11 @@ class BinanceVenue:
         except (VenueError, NoAnswer) as error:
             yield from self._out_of_sight(error)
             return
-        starting, self._lost, self._seen = self._lost, False, True
+        starting, after_start = self._lost, not self._seen
+        self._lost, self._seen = False, True
         self._lost_s = _LOST_S
         if starting:
-            yield Began()
+            yield Began(after_start)
         self._account.told(view)
         yield from view.facts
         yield Looked(replace(view.snapshot, after_order=up_to), starting)
