@@ -152,12 +152,12 @@ class _Course:
             )
             self._add(tick)
 
-    def _head(self, symbol: str) -> dict[str, Any]:
+    def _head(self, symbol: str, source: str = "bench") -> dict[str, Any]:
         self._number += 1
         return {
             "timestamp": self._market_time,
             "produced_at": datetime.now(UTC),
-            "source": "bench",
+            "source": source,
             "intent_id": f"bench.{self._number}",
             "symbol": symbol,
         }
@@ -176,7 +176,7 @@ class _Course:
 
     def _close(self, opened: FillResult) -> FullCloseIntent:
         return FullCloseIntent(
-            **self._head(opened.symbol),
+            **self._head(opened.symbol, source="operator"),
             intent_type="FULL_CLOSE_PROPOSED",
             side=Side.SELL,
             reduceOnly=True,
