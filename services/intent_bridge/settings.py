@@ -8,14 +8,15 @@ from typing import Annotated
 from pydantic import Field
 
 from services.intent_bridge.state import Policy, Producer
-from shared.contracts.fields import SOURCE_PATTERN
+from shared.contracts.fields import SOURCE_PATTERN, Symbol
+from shared.contracts.values import LEVERAGE_MAX
 from shared.settings import Section
 
 
 class SymbolSettings(Section):
     """`[intent_bridge.symbol.<SYMBOL>]`."""
 
-    max_leverage: int = Field(ge=1, le=125)
+    max_leverage: int = Field(ge=1, le=LEVERAGE_MAX)
 
 
 class ProducerSettings(Section):
@@ -34,7 +35,7 @@ class IntentBridgeSettings(Section):
     it; a mark price older than `max_mark_age_s` lets nothing enter.
     """
 
-    symbols: tuple[str, ...] = ()
+    symbols: tuple[Symbol, ...] = ()
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)
     max_ahead_s: Decimal = Field(default=Decimal(2), ge=0)
     max_mark_age_s: Decimal = Field(default=Decimal(30), gt=0)
@@ -43,7 +44,7 @@ class IntentBridgeSettings(Section):
     max_exposure: Decimal = Field(default=Decimal(5000), gt=0)
     max_open_positions: int = Field(default=5, ge=1)
     cooldown_s: Decimal = Field(default=Decimal(300), ge=0)
-    symbol: dict[str, SymbolSettings] = {}
+    symbol: dict[Symbol, SymbolSettings] = {}
     producer: dict[Annotated[str, Field(pattern=f"^(?:{SOURCE_PATTERN})$")], ProducerSettings] = {}
 
     def policy(self) -> Policy:

@@ -6,6 +6,7 @@ Prices, quantities, fractions and R are Decimal; scores and market statistics ar
 
 from __future__ import annotations
 
+from shared.formulas.confirmed import Marks, confirmed, marks_after
 from shared.formulas.conflicts import unreachable_rungs
 from shared.formulas.exits import (
     DEFAULT_EXIT_POLICY,
@@ -61,6 +62,7 @@ __all__ = [
     "KillParts",
     "Ladder",
     "MarketState",
+    "Marks",
     "NoSafeStop",
     "PlannedRung",
     "Regime",
@@ -71,6 +73,7 @@ __all__ = [
     "VolatilityPolicy",
     "blended_risk_per_unit",
     "ceil_to_step",
+    "confirmed",
     "exit_levels",
     "floor_to_step",
     "harvest",
@@ -81,6 +84,7 @@ __all__ = [
     "leverage_scaled",
     "leverage_sensitivity_factor",
     "locked_stop",
+    "marks_after",
     "observe_close",
     "observe_regime",
     "planned_ladder",
