@@ -323,6 +323,7 @@ def test_an_exit_that_fills_in_part_says_so_and_the_rest_can_be_asked_for_again(
 
 def test_the_rest_of_the_rate_budget_is_kept_for_stops_and_exits(tmp_path: Path) -> None:
     with desk_at(tmp_path, {"reconcile_every_s": "0.2"}, weight_limit=900) as desk:
+        desk.venue.hold_windows()
         desk.ready()
         desk.enter()
         desk.until(desk.holds)
