@@ -108,12 +108,13 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class AskOrder:
-    """A question: what became of this order?"""
+    """A question: what became of this order? `asked_at` is when, by the decider's own clock."""
 
     client_order_id: str
     symbol: str
     conditional: bool
     at: datetime
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +222,13 @@ class OrderInDoubt:
 class OrderAbsent:
     """The venue was asked: no book, no history and no trade knows the order.
 
-    `asked_at` is the wall clock before the first question.
+    `asked_at` is that of the question; an answer to a question without one proves nothing.
     """
 
     client_order_id: str
     symbol: str
     at: datetime
-    asked_at: datetime
+    asked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

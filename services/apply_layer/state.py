@@ -27,7 +27,7 @@ class TakeProfitMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Times in seconds of wall clock. `adopt=False` leaves positions of others alone.
+    """Times in seconds. `adopt=False` leaves positions of others alone.
 
     An order in doubt counts as absent after two answers that know nothing of it, the first not
     before `doubt_first_s` after it was sent, the second `doubt_again_s` later. A quantity of the
@@ -72,7 +72,8 @@ class State:
     trade explains yet, `forced` when the venue last forced a position closed. `stops_refused` has
     the venue's words for a position that stands naked because of them. `barriers` says by code why
     no entry may be made. `quarantine` has the symbols that cannot be read, named or traded.
-    `numbers` has the number of the last order sent, as `orders`.
+    `numbers` has the number of the last order sent, as `orders`. `late` says since when a symbol is
+    shown as before its last trade.
     """
 
     positions: Mapping[str, Position] = field(default_factory=dict)
@@ -89,3 +90,4 @@ class State:
     proofs: Mapping[str, Proof] = field(default_factory=dict)
     quarantine: Mapping[str, Quarantine] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
+    late: Mapping[str, datetime] = field(default_factory=dict)

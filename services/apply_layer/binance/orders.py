@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from decimal import Decimal
 
 from services.apply_layer.binance.account import Account
@@ -199,7 +198,6 @@ class Orders:
 
     def ask(self, request: AskOrder) -> Iterator[object]:
         """What became of an order; nothing where the venue does not say."""
-        asked_at = self._client.now()
         try:
             if request.conditional:
                 yield from self._ask_conditional(request)
@@ -208,7 +206,7 @@ class Orders:
         except VenueError as error:
             self._note(error)
             if error.meaning is Meaning.NO_SUCH_ORDER:
-                yield from self._search(request, asked_at)
+                yield from self._search(request)
         except NoAnswer as error:
             self._note(error)
 
@@ -229,7 +227,7 @@ class Orders:
         elif actual:
             yield from self._came_to(symbol, name, self._account.order(symbol, actual, name))
 
-    def _search(self, request: AskOrder, asked_at: datetime) -> Iterator[object]:
+    def _search(self, request: AskOrder) -> Iterator[object]:
         """The query knows nothing of it: look into both books and the trades as well."""
         name, symbol = request.client_order_id, request.symbol
         try:
@@ -245,4 +243,4 @@ class Orders:
             self._account.told_trades(symbol, trades)
             yield Trades(trades)
         if all(trade.client_order_id != name for trade in trades):
-            yield OrderAbsent(name, symbol, self._client.now(), asked_at)
+            yield OrderAbsent(name, symbol, self._client.now(), request.asked_at)

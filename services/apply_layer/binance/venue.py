@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
@@ -29,7 +30,7 @@ from services.apply_layer.exchange import (
 from services.apply_layer.protection import Looked
 from shared.contracts import Message
 from shared.log import logger
-from shared.runner import NotYet
+from shared.outside import NotYet
 
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
@@ -83,7 +84,7 @@ class BinanceVenue:
         """How far funding was told."""
         return self._account.documents()
 
-    def observe(self, message: Message) -> Iterable[object]:  # noqa: ARG002 - the venue has its own
+    def observe(self, _message: Message, _received_at: datetime) -> Iterable[object]:
         """Prices of the ring are no news to the venue."""
         return ()
 
@@ -210,10 +211,11 @@ class BinanceVenue:
         except (VenueError, NoAnswer) as error:
             yield from self._out_of_sight(error)
             return
-        starting, self._lost, self._seen = self._lost, False, True
+        starting, after_start = self._lost, not self._seen
+        self._lost, self._seen = False, True
         self._lost_s = _LOST_S
         if starting:
-            yield Began()
+            yield Began(after_start)
         self._account.told(view)
         yield from view.facts
         yield Looked(replace(view.snapshot, after_order=up_to), starting)
