@@ -31,7 +31,9 @@ class Position:
     `stop_order` is its client order id, None while there is none. `unprotected_s` is the longest
     time without a live stop so far, in seconds of wall clock; `unprotected_since` starts it.
     `protective_orders` counts the stops and forced closes sent, so that each has an id of its own.
-    `shown_at` is when the record last got a price, by the wall clock.
+    `shown_at` is when the record last got a price, by the wall clock. `max_notional` is what the
+    owner's caps let it be worth, None where it is not ours. `liquidation_price` is as the venue
+    states it, None where it does not.
     """
 
     position_id: str
@@ -59,6 +61,8 @@ class Position:
     unprotected_s: Decimal = ZERO
     protective_orders: int = 0
     shown_at: datetime | None = None
+    max_notional: Decimal | None = None
+    liquidation_price: Decimal | None = None
 
     @property
     def unrealized_pnl(self) -> Decimal:

@@ -26,7 +26,7 @@ from services.apply_layer.exchange import (
     PlaceOrder,
     VenueHealth,
 )
-from services.apply_layer.protection import Looked
+from services.apply_layer.looked import Looked
 from shared.contracts import Message
 from shared.log import logger
 from shared.runner import NotYet
