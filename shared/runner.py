@@ -25,7 +25,7 @@ from shared.arrivals import Arrivals
 from shared.at_once import AtOnce
 from shared.bus import Bus, Commit, Entry, StateLost, Superseded
 from shared.clock import CLOCK, Clock
-from shared.contracts import BadMessage, Message, decode, encode
+from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode, encode
 from shared.dead_letters import dead_letter
 from shared.decisions import ClockSet, DeadLetter, Mode, Note, Received, Record
 from shared.log import logger
@@ -45,6 +45,8 @@ P = TypeVar("P")
 _UNSEEN_S = (0.25, 5.0)
 #: How long to wait for answers, and for messages while answers are due.
 _ANSWERS_S, _BUSY_BLOCK_MS = 0.02, 5
+#: How soon to look again whether the others are done with a step of a replay.
+_TURN_POLL_S = 0.0003
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Service(Generic[S, P]):
     #: Whether the decision depends on the operator's switch, which is then read for each batch.
     obeys_mode: bool = False
     measure: Callable[[object], None] = lambda _output: None
+    #: Whether it takes its turn last in each step of a replay that waits for its readers.
+    comes_last: bool = False
 
 
 @dataclass(slots=True)
@@ -107,6 +111,7 @@ class Runner(Generic[S, P]):
         self._cycle_at = 0.0
         self._mode = Mode.RUN
         self._entry: Entry | None = None
+        self._in_hand: Sequence[Entry] = ()
         self._performed = False
         self._unseen = ""
         self._unseen_s = _UNSEEN_S[0]
@@ -195,9 +200,15 @@ class Runner(Generic[S, P]):
         if self._line:
             self._hear(0.0)
             block_ms = min(block_ms, _BUSY_BLOCK_MS)
-        entries = self._bus.read(count=BATCH, block_ms=block_ms)
-        self._arrivals.came(entries)
+        entries = self._in_hand
         if not entries:
+            entries = self._bus.read(count=BATCH, block_ms=block_ms)
+            self._arrivals.came(entries)
+        if not entries:
+            return 0
+        self._in_hand = entries if self._is_turn_of_others(entries) else ()
+        if self._in_hand:
+            self.stop.wait(_TURN_POLL_S)
             return 0
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
@@ -209,6 +220,13 @@ class Runner(Generic[S, P]):
         self.metrics.decide_seconds.observe(time.perf_counter() - started)
         self._commit()
         return len(entries)
+
+    def _is_turn_of_others(self, entries: Sequence[Entry]) -> bool:
+        """Whether others must be done with a step of a replay before this daemon takes it."""
+        in_step = (b"source", LOCKSTEP_SOURCE.encode())
+        if not self._service.comes_last or not any(in_step in e.fields for e in entries):
+            return False
+        return not self._session.others_are_idle()
 
     def _one_by_one(self, entries: Iterable[Entry]) -> None:
         """Decide messages in their order, each with all that it causes."""
