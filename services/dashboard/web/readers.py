@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -24,7 +25,7 @@ from shared.log import logger
 from shared.overview.read import read_overview
 from shared.session import Session
 from shared.streams import MARKET_TICK
-from shared.ticks import TickGate
+from shared.ticks import MAX_AHEAD, TickGate
 from shared.why.findings import findings_of
 from shared.why.picture import Terms, moment_of
 from shared.why.read import raw_replies, read_picture, readable
@@ -41,7 +42,12 @@ class Readers:
     """Reads for the board until told to stop; `overview` and `stories` each fill a thread."""
 
     def __init__(
-        self, session: Session, url: str, terms_of: Callable[[str], Terms], board: Board
+        self,
+        session: Session,
+        url: str,
+        terms_of: Callable[[str], Terms],
+        board: Board,
+        max_tick_ahead: timedelta = MAX_AHEAD,
     ) -> None:
         self.prices = Prices()
         self._session = session
@@ -50,7 +56,7 @@ class Readers:
         self._terms_of = terms_of
         self._board = board
         self._read_to = "0-0"
-        self._gate = TickGate()
+        self._gate = TickGate(max_tick_ahead)
 
     def overview(self, every_s: float) -> None:
         """Read the ring again and again, and say so when it cannot be read."""
