@@ -31,6 +31,7 @@ from shared.contracts import (
 from shared.decisions import Mode
 from shared.formulas import DEFAULT_LADDER, Rung, floor_to_step, target_qty
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MODE_KEY, TRADE_INTENT
+from shared.symbols import as_typed
 from shared.why.chains import is_exit
 from shared.why.lines import line_of
 from shared.why.picture import Picture, Terms
@@ -117,7 +118,7 @@ def close(
     """
     share = None if fraction is None else _share(fraction)
     with a_desk(config) as desk:
-        picture = read_picture(desk.client, symbol.upper(), Terms())
+        picture = read_picture(desk.client, as_typed(symbol), Terms())
         wish = intent_of(story_of(picture), share, now=datetime.now(UTC))
         if isinstance(wish, NotClosed):
             typer.echo(wish.reason, err=True)
