@@ -16,6 +16,7 @@ from services.apply_layer.exchange import OrderFilled, OrderType
 from services.apply_layer.paper_account import ZERO, PaperBook, PaperOrder, PaperPosition
 from services.apply_layer.paper_rules import LeverageBracket
 from shared.sides import PositionSide, Side
+from shared.symbols import slug
 
 MONEY_STEP = Decimal("1E-8")
 AVERAGE_STEP = Decimal("1E-12")
@@ -148,7 +149,7 @@ def fill(
         client_order_id=order.client_order_id,
         symbol=book.symbol,
         order_id=order.order_id,
-        trade_id=f"{book.symbol}-t{number}",
+        trade_id=f"{slug(book.symbol)}-t{number}",
         side=order.side,
         type=order.type,
         qty=qty,

@@ -31,7 +31,7 @@ from shared.contracts import (
 from shared.decisions import Mode
 from shared.formulas import DEFAULT_LADDER, Rung, floor_to_step, target_qty
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MODE_KEY, TRADE_INTENT
-from shared.symbols import as_typed
+from shared.symbols import as_typed, slug
 from shared.why.chains import is_exit
 from shared.why.lines import line_of
 from shared.why.picture import Picture, Terms
@@ -165,7 +165,7 @@ def intent_of(story: Story, share: Decimal | None, *, now: datetime) -> Any:
         "timestamp": _market_time(picture, now),
         "produced_at": now,
         "source": SOURCE,
-        "intent_id": f"{SOURCE}.{picture.symbol}.{int(now.timestamp() * 1000)}",
+        "intent_id": f"{SOURCE}.{slug(picture.symbol)}.{int(now.timestamp() * 1000)}",
         "symbol": picture.symbol,
         "side": held.side.exit,
         "reduceOnly": True,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import ccxt
@@ -167,3 +170,57 @@ def test_quantum_venue_says_how_a_symbol_is_written() -> None:
 def test_the_double_tells_a_symbol_in_json_of_every_kind(symbol: str) -> None:
     assert json.loads(json.dumps({symbol: symbol})) == {symbol: symbol}
     assert json.loads(json.dumps({symbol: symbol}, ensure_ascii=False).encode()) == {symbol: symbol}
+
+
+def symbols_in(node: ast.AST) -> Iterator[ast.AST]:
+    """Each expression that is a symbol as it stands, not one that `slug` was asked about."""
+    match node:
+        case ast.Call(func=ast.Name(id="slug")):
+            return
+        case ast.Name(id="symbol") | ast.Attribute(attr="symbol"):
+            yield node
+    for child in ast.iter_child_nodes(node):
+        yield from symbols_in(child)
+
+
+def ids_of_symbols(tree: ast.AST) -> Iterator[int]:
+    """The lines at which something called `..._id` or `name` is made of a symbol as it stands."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.keyword(arg=str() as name, value=ast.JoinedStr() as made):
+                pass
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.JoinedStr() as made):
+                pass
+            case ast.Dict(keys=keys, values=values):
+                for key, value in zip(keys, values, strict=True):
+                    told = key.value if isinstance(key, ast.Constant) else ""
+                    if str(told).endswith("_id") and isinstance(value, ast.JoinedStr):
+                        yield from (value.lineno for _ in symbols_in(value))
+                continue
+            case _:
+                continue
+        if name.endswith("_id"):
+            yield from (made.lineno for _ in symbols_in(made))
+
+
+def test_no_id_is_made_of_a_symbol_as_it_stands() -> None:
+    """Ids are ASCII and short; a symbol need be neither. `slug` is what goes into an id."""
+    root = Path(__file__).parents[2]
+    found = [
+        f"{path.relative_to(root)}:{line}"
+        for top in ("services", "shared")
+        for path in sorted((root / top).rglob("*.py"))
+        for line in ids_of_symbols(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not found
+
+
+def test_an_id_that_is_made_of_a_symbol_is_found() -> None:
+    for planted in (
+        'made(trade_id=f"{book.symbol}-t{number}")',
+        'order_id = f"{symbol}-{number}"',
+        'fields = {"intent_id": f"{source}.{symbol}"}',
+    ):
+        assert list(ids_of_symbols(ast.parse(planted))) == [1]
+        mended = re.sub(r"\{([a-z.]*symbol)\}", r"{slug(\1)}", planted)
+        assert not list(ids_of_symbols(ast.parse(mended)))
