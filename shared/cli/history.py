@@ -18,6 +18,7 @@ from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.contracts import FillResult, RefusedResult
 from shared.formulas import risk_per_unit
+from shared.symbols import as_typed
 from shared.why.chains import fill_name
 from shared.why.picture import Said, Terms
 from shared.why.read import read_picture
@@ -55,7 +56,7 @@ def history(
     not among it.
     """
     with a_desk(config) as desk:
-        picture = read_picture(desk.client, symbol.upper(), Terms())
+        picture = read_picture(desk.client, as_typed(symbol), Terms())
     pasts = pasts_of(picture.results)
     if json_:
         typer.echo(json.dumps([_as_json(past) for past in pasts]))
