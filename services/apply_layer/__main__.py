@@ -11,7 +11,8 @@ from shared.contracts import FillResult, PositionResult, RefusedResult, StopMove
 from shared.daemon import run_service
 from shared.log import logger
 from shared.metrics import RunnerMetrics
-from shared.runner import Outside, Service
+from shared.outside import Outside
+from shared.runner import Service
 from shared.settings import Settings, SettingsError
 
 _RESULTS = FillResult | RefusedResult | StopMovedResult | PositionResult

@@ -69,7 +69,10 @@ from services.apply_layer.paper_refusals import (
     refusal_before_acceptance,
     refusal_of_exposure,
 )
+from services.apply_layer.paper_ticks import taken
+from shared.contracts import MarketTick
 from shared.symbols import slug
+from shared.ticks import is_ahead
 
 Outcome = tuple[PaperAccount, tuple[VenueEvent, ...]]
 
@@ -334,6 +337,16 @@ class PaperExchange:
         """Work off a new mark price."""
         outcome = on_mark(self._account, self._policy, symbol, price, at, funding_rate=funding_rate)
         return self._keep(outcome, at)
+
+    def on_tick(self, tick: MarketTick, now: datetime) -> list[VenueEvent]:
+        """Work off a price of the feed once it is confirmed; `now` is the reader's clock."""
+        heard = taken(self._account, self._policy, tick, now)
+        if heard is None:
+            return []
+        self._account, price = heard
+        if is_ahead(self._at, now):
+            self._at = tick.timestamp
+        return self.on_mark(tick.symbol, price, tick.timestamp, tick.funding_rate)
 
     def snapshot(self) -> VenueSnapshot:
         """All that the venue holds, as of the latest time heard of; the epoch before any."""

@@ -16,6 +16,7 @@ from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.paper_rules import BUILT_IN_RULES, default_rules
 from services.apply_layer.state import Policy, TakeProfitMode
 from shared.contracts.fields import Symbol
+from shared.contracts.values import LEVERAGE_MAX
 from shared.formulas import NoSafeStop, exit_levels, unreachable_rungs
 from shared.settings import Section
 from shared.sides import PositionSide, Side
@@ -33,7 +34,7 @@ class RulesSettings(Section):
     max_qty: Decimal | None = Field(default=None, gt=0)
     min_notional: Decimal | None = Field(default=None, ge=0)
     reduce_only_min_notional: Decimal | None = Field(default=None, ge=0)
-    max_leverage: int | None = Field(default=None, ge=1, le=125)
+    max_leverage: int | None = Field(default=None, ge=1, le=LEVERAGE_MAX)
     maintenance_margin_rate: Decimal | None = Field(default=None, ge=0, lt=1)
 
 
@@ -46,7 +47,7 @@ class SeedSettings(Section):
     entry_price: Decimal = Field(gt=0)
     mark_price: Decimal | None = Field(default=None, gt=0)
     stop_loss: Decimal | None = Field(default=None, gt=0)
-    leverage: int = Field(default=10, ge=1, le=125)
+    leverage: int = Field(default=10, ge=1, le=LEVERAGE_MAX)
     opened_at: datetime = datetime(2025, 1, 1, tzinfo=UTC)
 
 

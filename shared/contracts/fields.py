@@ -50,7 +50,7 @@ _TO_ONE_PATTERN = r"-?(?:0(?:\.[0-9]{1,18})?|1(?:\.0{1,18})?)"
 _UNIT_INTERVAL_PATTERN = f"(?!-.*[1-9]){_TO_ONE_PATTERN}"
 _PRICE_PATTERN = r"(?=[1-9]|0\.[0-9]{0,11}[1-9])(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,18})?"
 _BELOW_ONE_PATTERN = r"(?!-.*[1-9])-?0(?:\.[0-9]{1,18})?"
-_LEVERAGE_PATTERN = r"[1-9][0-9]?|1[01][0-9]|12[0-5]"
+_LEVERAGE_PATTERN = r"[1-9][0-9]{0,2}|1000"
 
 _WRITE_NUMBER = PlainSerializer(format_number, return_type=str)
 _WRITE_FLAG = PlainSerializer(format_flag, return_type=str)
@@ -98,7 +98,7 @@ Leverage = Annotated[
     int,
     PlainValidator(parse_leverage),
     PlainSerializer(str, return_type=str),
-    _text(_LEVERAGE_PATTERN, "a whole number from 1 to 125"),
+    _text(_LEVERAGE_PATTERN, "a whole number from 1 to 1000"),
 ]
 Flag = Annotated[
     bool,

@@ -122,9 +122,15 @@ class _ExitIntent(_Intent):
 
     position_id: Id
     reduceOnly: AlwaysTrue  # noqa: N815 - the venue's own spelling
-    r_level: Number | None = None
-    kill_score: UnitInterval | None = None
-    unrealized_pnl: Number | None = None
+    r_level: Number | None = Field(
+        default=None, description="a number; told, and nothing is computed from it"
+    )
+    kill_score: UnitInterval | None = Field(
+        default=None, description="a number from 0 to 1; told, and nothing is computed from it"
+    )
+    unrealized_pnl: Number | None = Field(
+        default=None, description="quote units; told, and nothing is computed from it"
+    )
 
 
 class HarvestIntent(_ExitIntent):
@@ -135,21 +141,25 @@ class HarvestIntent(_ExitIntent):
     """
 
     intent_type: Literal["HARVEST_PARTIAL_25", "HARVEST_PARTIAL_50", "HARVEST_PARTIAL_75"]
-    qty: Positive
+    qty: Positive = Field(
+        description="base units; closed is at most what is held and what the rung has left"
+    )
 
 
 class FullCloseIntent(_ExitIntent):
     """A wish to close all that remains, whatever that is when the plan is executed."""
 
     intent_type: Literal["FULL_CLOSE_PROPOSED"]
-    qty: Positive
+    qty: Positive = Field(description="base units; told: closed is whatever is held")
 
 
 class MoveStopIntent(_ExitIntent):
     """A wish to move the protective stop to `stop_loss` (price); stops only ever tighten."""
 
     intent_type: Literal["MOVE_STOP"]
-    stop_loss: Price
+    stop_loss: Price = Field(
+        description="a price; refused unless tighter than the stop that stands"
+    )
 
 
 ExitIntent = HarvestIntent | FullCloseIntent | MoveStopIntent

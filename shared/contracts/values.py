@@ -32,6 +32,8 @@ _is_timestamp = re.compile(TIMESTAMP_PATTERN).fullmatch
 _DIGITS_MAX = 18
 _INT_BOUND = 10**_DIGITS_MAX
 _PRICE_MIN, _PRICE_BOUND = Decimal("0.000000000001"), Decimal(1_000_000_000)
+#: No venue states more; how much an owner allows is a setting of his.
+LEVERAGE_MAX = 1000
 _MINUS_ONE, _ZERO, _ONE = Decimal(-1), Decimal(0), Decimal(1)
 
 #: What repeats is read once: a symbol's rules stand in each of its results, all messages of a
@@ -150,7 +152,7 @@ def parse_funding_rate(value: object) -> Decimal:
 
 
 def parse_leverage(value: object) -> int:
-    """Read a whole number from 1 to 125.
+    """Read a whole number from 1 to 1000.
 
     Raises:
         PydanticCustomError: `bad_number`, `out_of_range`.
@@ -161,9 +163,9 @@ def parse_leverage(value: object) -> int:
         leverage = value
     else:
         raise PydanticCustomError("bad_number", "expected a whole number such as 10")
-    if 1 <= leverage <= 125:
+    if 1 <= leverage <= LEVERAGE_MAX:
         return leverage
-    raise PydanticCustomError("out_of_range", "must be from 1 to 125")
+    raise PydanticCustomError("out_of_range", f"must be from 1 to {LEVERAGE_MAX}")
 
 
 def parse_flag(value: object) -> bool:
