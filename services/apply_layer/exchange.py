@@ -341,7 +341,7 @@ class VenueSnapshot:
     answers may be late: what it does not show may be there all the same. `after_order` is the
     highest number such that this order and all before it had their answer when the view was begun:
     about a later order it says nothing. `last_trades` has the number and time of the newest trade
-    that this view includes, by symbol.
+    that this view includes, by symbol. About symbols that are `unread` it says nothing at all.
     """
 
     at: datetime
@@ -353,7 +353,10 @@ class VenueSnapshot:
     conclusive: bool = True
     last_trades: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
     after_order: int = 0
+    unread: frozenset[str] = frozenset()
 
     def covers(self, symbol: str) -> bool:
         """Whether this view says anything about a symbol."""
+        if symbol in self.unread:
+            return False
         return self.symbols is None or symbol in self.symbols

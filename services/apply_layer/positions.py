@@ -62,9 +62,9 @@ class Position:
     unprotected_s: Decimal = ZERO
     protective_orders: int = 0
     shown_at: datetime | None = None
+    marks: Marks | None = None
     max_notional: Decimal | None = None
     liquidation_price: Decimal | None = None
-    marks: Marks | None = None
 
     @property
     def unrealized_pnl(self) -> Decimal:
