@@ -139,7 +139,9 @@ class OrderFilled:
     """One trade. `qty` is positive; `realized_pnl` is before fees.
 
     `done` says that nothing is left of the order; a venue that does not say so with the trade
-    leaves it False. What the venue forced has a `client_order_id` of its own kind.
+    leaves it False. What the venue forced has a `client_order_id` of its own kind. `fee` is in the
+    contract's quote; `fee_asset_qty` of `fee_asset` is what was taken, where the venue says so. A
+    fee in an asset that has no price is 0 in `fee`, and is told by those two alone.
     """
 
     client_order_id: str
@@ -155,6 +157,8 @@ class OrderFilled:
     reduce_only: bool
     done: bool
     at: datetime
+    fee_asset: str | None = None
+    fee_asset_qty: Decimal | None = None
 
     @property
     def forced(self) -> bool:
@@ -302,6 +306,20 @@ class VenuePosition:
 
 
 @dataclass(frozen=True, slots=True)
+class PastKnown:
+    """The past of a position that was adopted before its trades were read.
+
+    `qty` is what was held when they were read, all of them up to then included.
+    """
+
+    symbol: str
+    side: PositionSide
+    qty: Decimal
+    past: Past
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OpenOrder:
     """An order that the venue still holds."""
 
@@ -324,7 +342,7 @@ class VenueSnapshot:
     answers may be late: what it does not show may be there all the same. `after_order` is the
     highest number such that this order and all before it had their answer when the view was begun:
     about a later order it says nothing. `last_trades` has the number and time of the newest trade
-    that this view includes, by symbol.
+    that this view includes, by symbol. About symbols that are `unread` it says nothing at all.
     """
 
     at: datetime
@@ -336,7 +354,10 @@ class VenueSnapshot:
     conclusive: bool = True
     last_trades: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
     after_order: int = 0
+    unread: frozenset[str] = frozenset()
 
     def covers(self, symbol: str) -> bool:
         """Whether this view says anything about a symbol."""
+        if symbol in self.unread:
+            return False
         return self.symbols is None or symbol in self.symbols

@@ -13,6 +13,7 @@ from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.endpoints import ALGO_ORDER, ORDER, PLACED_ALGO, fitted, read
 from services.apply_layer.binance.wire import OrderFacts, order_facts, plain
 from services.apply_layer.exchange import (
     AskOrder,
@@ -66,10 +67,13 @@ class Orders:
                     "fapiPrivatePostOrder", self._market(order), weight=1, orders=1,
                     purpose=Purpose.PROTECT if order.reduce_only else Purpose.TRADE,
                 )  # fmt: skip
+                facts = order_facts(fitted(ORDER, told))
             else:
                 told = self._client.call(
                     "fapiPrivatePostAlgoOrder", self._conditional(order), weight=1, orders=1
                 )
+                yield self._accepted(order.symbol, name, fitted(PLACED_ALGO, told).algo_id)
+                return
         except NoAnswer as error:
             self._ring(order.symbol)
             now = self._client.now()
@@ -78,10 +82,6 @@ class Orders:
         except VenueError as error:
             yield from self._on_refusal(order, error)
             return
-        if order.type is not OrderType.MARKET:
-            yield self._accepted(order.symbol, name, str(told["algoId"]))
-            return
-        facts = order_facts(told)
         yield self._accepted(order.symbol, name, facts.order_id)
         yield from self._came_to(order.symbol, name, facts)
 
@@ -96,6 +96,7 @@ class Orders:
         except NoAnswer as error:
             raise VenueError(0, _NOT_PREPARED, f"leverage could not be set: {error}") from None
         self._leverage[symbol] = order.leverage
+        self._account.modes.prepared(symbol, self._margin_type, order.leverage)
 
     def _already(self, name: str, symbol: str, **params: object) -> None:
         try:
@@ -166,7 +167,7 @@ class Orders:
             if trades:
                 self._account.told_trades(symbol, trades)
                 yield Trades(trades)
-            if order.over and self._account.all_told(symbol, order):
+            if order.over and self._account.ledger.all_told(symbol, order, Purpose.PROTECT):
                 word = order.status.lower()
                 yield OrderEnded(
                     name, symbol, _SPELLING.get(order.status, word), self._client.now()
@@ -212,26 +213,29 @@ class Orders:
 
     def _ask_plain(self, request: AskOrder) -> Iterator[object]:
         params = {"symbol": request.symbol, "origClientOrderId": request.client_order_id}
-        order = order_facts(self._client.call("fapiPrivateGetOrder", params))
+        order = order_facts(read(self._client, ORDER, params, purpose=Purpose.PROTECT))
         yield self._accepted(request.symbol, request.client_order_id, order.order_id)
         yield from self._came_to(request.symbol, request.client_order_id, order)
 
     def _ask_conditional(self, request: AskOrder) -> Iterator[object]:
         name, symbol = request.client_order_id, request.symbol
-        told = self._client.call("fapiPrivateGetAlgoOrder", {"clientAlgoId": name})
-        state, actual = told["algoStatus"], str(told.get("actualOrderId") or "")
+        asked = {"clientAlgoId": name}
+        told = read(self._client, ALGO_ORDER, asked, purpose=Purpose.PROTECT)
+        state, actual = told.algo_status, told.actual_order_id
         if state == "NEW":
-            yield self._accepted(symbol, name, str(told["algoId"]))
+            yield self._accepted(symbol, name, told.algo_id)
         elif state in _ENDED_WITHOUT_TRADE:
             yield self._ended(name, symbol, state)
         elif actual:
-            yield from self._came_to(symbol, name, self._account.order(symbol, actual, name))
+            order = self._account.ledger.order(symbol, actual, Purpose.PROTECT, name)
+            if order is not None:
+                yield from self._came_to(symbol, name, order)
 
     def _search(self, request: AskOrder) -> Iterator[object]:
         """The query knows nothing of it: look into both books and the trades as well."""
         name, symbol = request.client_order_id, request.symbol
         try:
-            standing = {o.client_order_id: o for o in self._account.open_orders((symbol,))}
+            standing = {o.client_order_id: o for o in self._account.open_orders(symbol)}
             trades = self._account.new_trades(symbol)
         except (VenueError, NoAnswer) as error:
             self._note(error)
