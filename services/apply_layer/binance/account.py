@@ -224,10 +224,12 @@ class Account:
         *,
         purpose: Purpose,
         seen: Held | None = None,
+        busy: frozenset[str] = frozenset(),
     ) -> View:
         """Positions, then both books, then trades; of all symbols where none are named.
 
-        `seen` are positions and stops that were read just now and need not be read again.
+        Those that are `busy` are left out: what they will hold in a moment nobody knows. `seen`
+        are positions and stops that were read just now and need not be read again.
         """
         whole = symbols is None
         if whole:
@@ -240,12 +242,13 @@ class Account:
         look.unread |= {s: self.quarantines.standing[s] for s in waiting}
         look.unread |= {s: why for s, why in look.held.unread.items() if s not in waiting}
         look.unread |= self._without_rules(look.held)
-        scope = {s for s in named if s not in look.unread}
+        scope = {s for s in named if s not in look.unread} - busy
         orders = self._orders(look, {s for s in scope if self._exists(s, look.held)})
         self._learn_setups(look, scope)
         for symbol in sorted(scope, key=lambda s: (s not in look.held.rows, s)):
             if symbol not in look.unread:
                 self._symbol(look, symbol, venue_now, whole=whole)
+        look.later |= busy & named
         return self._closed(look, symbols, scope, orders, now)
 
     def _closed(
@@ -452,10 +455,6 @@ class Account:
             # Nothing of it was ever told: what is older than this minute is the past.
             self.ledger.bookmarks[symbol] = Bookmark(0, datetime.now(UTC) - timedelta(minutes=1))
         return self.ledger.new_trades(symbol, Purpose.PROTECT)
-
-    def told_trades(self, symbol: str, trades: tuple[OrderFilled, ...]) -> None:
-        """Trades are being handed out."""
-        self.ledger.told(symbol, trades)
 
 
 def _ids_by_symbol(orders: Iterable[OpenOrder]) -> dict[str, frozenset[str]]:

@@ -7,6 +7,7 @@ are many.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,7 +29,7 @@ from services.apply_layer.binance.endpoints import (
 from services.apply_layer.binance.quarantine import SymbolUnread
 from services.apply_layer.binance.rows import Row, TradeRow
 from services.apply_layer.binance.wire import Fee, OrderFacts, fill_of, order_facts
-from services.apply_layer.exchange import FORCED_PREFIXES, OrderFilled, OrderType
+from services.apply_layer.exchange import FORCED_PREFIXES, OrderFilled, OrderType, Trades
 from services.apply_layer.history import OURS
 
 R = TypeVar("R", bound=Row)
@@ -54,11 +55,15 @@ class Bookmark:
 
 
 class Ledger:
-    """One account's trades. `spent` counts the weight of what was read."""
+    """One account's trades. `spent` counts the weight of what was read.
+
+    Threads may read, each a symbol of its own; bookmarks move only in the runner's.
+    """
 
     def __init__(self, client: Client, fee_of: Callable[[TradeRow], Fee]) -> None:
         self._client = client
         self._fee_of = fee_of
+        self._lock = threading.Lock()
         self._orders: dict[str, OrderFacts] = {}
         self.bookmarks: dict[str, Bookmark] = {}
         self.spent = 0
@@ -112,18 +117,26 @@ class Ledger:
             raise SymbolUnread(symbol, "unreadable", reason)
         return list(told.rows)
 
-    def told(self, symbol: str, trades: Sequence[OrderFilled]) -> None:
-        """Trades are being handed out; from now on they are the past."""
-        if trades:
-            self.bookmarks[symbol] = bookmark_after(trades)
+    def hand_out(self, trades: Trades) -> Trades | None:
+        """Of some trades of a symbol those that are news; from now on they are the past."""
+        symbol = trades.fills[0].symbol
+        told = self.bookmarks[symbol].number if symbol in self.bookmarks else 0
+        fresh = tuple(fill for fill in trades.fills if fill.trade_number > told)
+        if not fresh:
+            return None
+        self.bookmarks[symbol] = bookmark_after(fresh)
+        return Trades(fresh)
 
-    def all_told(self, symbol: str, order: OrderFacts, purpose: Purpose) -> bool:
-        """Whether every trade of an order was handed out."""
-        if not order.executed_qty:
+    def all_told(
+        self, symbol: str, order: OrderFacts, trades: Sequence[OrderFilled], purpose: Purpose
+    ) -> bool:
+        """Whether every trade of an order was handed out, or is among these, which will be."""
+        its = (fill.qty for fill in trades if fill.order_id == order.order_id)
+        if sum(its, Decimal(0)) == order.executed_qty:
             return True
-        trades = self.page(symbol, purpose, orderId=int(order.order_id))
-        mark = self.bookmarks[symbol]
-        qty = sum((row.qty for row in trades if not mark.is_before(row)), Decimal(0))
+        rows = self.page(symbol, purpose, orderId=int(order.order_id))
+        newest = bookmark_after(trades) if trades else self.bookmarks[symbol]
+        qty = sum((row.qty for row in rows if not newest.is_before(row)), Decimal(0))
         return qty == order.executed_qty
 
     # -- the orders behind them ---------------------------------------------------------------
@@ -133,7 +146,7 @@ class Ledger:
     ) -> tuple[OrderFilled, ...]:
         """Trades with the orders that they belong to."""
         wanted = {row.order_id for row in rows}
-        wanted -= {key for key, order in self._orders.items() if order.over}
+        wanted = {key for key in wanted if not self._is_over(key)}
         if wanted:
             self._learn_orders(symbol, wanted, purpose)
         self._forget_the_oldest(wanted)
@@ -149,7 +162,16 @@ class Ledger:
         names = self._names_behind(symbol, purpose) if strangers else {}
         for order in orders:
             name = names.get(order.order_id) or self._name_known(order)
-            self._orders[order.order_id] = replace(order, client_order_id=name)
+            self.remember(replace(order, client_order_id=name))
+
+    def _is_over(self, order_id: str) -> bool:
+        known = self._orders.get(order_id)
+        return known is not None and known.over
+
+    def remember(self, order: OrderFacts) -> None:
+        """Keep what an answer told of an order, so that it need not be asked for."""
+        with self._lock:
+            self._orders[order.order_id] = order
 
     def _name_known(self, order: OrderFacts) -> str:
         """The name that an order has already been told under, or its own."""
@@ -201,13 +223,15 @@ class Ledger:
             return known
         order = self._ask(symbol, order_id, purpose)
         if order is not None:
-            order = self._orders[order_id] = replace(order, client_order_id=name)
+            order = replace(order, client_order_id=name)
+            self.remember(order)
         return order
 
     def _forget_the_oldest(self, but: Collection[str]) -> None:
-        for key in list(self._orders)[: max(0, len(self._orders) - _ORDERS_KEPT)]:
-            if key not in but:
-                del self._orders[key]
+        with self._lock:
+            for key in list(self._orders)[: max(0, len(self._orders) - _ORDERS_KEPT)]:
+                if key not in but:
+                    del self._orders[key]
 
 
 def _may_be_renamed(order: OrderFacts) -> bool:

@@ -94,6 +94,7 @@ class PositionRow(Row):
     position_side: Text = "BOTH"
     position_amt: Number
     entry_price: Number
+    liquidation_price: OrZero = ZERO
     mark_price: Number
     update_time: Moment
     notional: OrZero = ZERO
@@ -158,6 +159,7 @@ class BalanceRow(Row):
     """The balance of one asset."""
 
     asset: Name
+    account_alias: Text = ""
     balance: Number
     available_balance: Number
 

@@ -17,6 +17,7 @@ from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.barriers import Barriers
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.identity import Identity
 from services.apply_layer.binance.orders import Orders
 from services.apply_layer.binance.performed import Performed
 from services.apply_layer.binance.stream import UserStream
@@ -28,9 +29,11 @@ from services.apply_layer.exchange import (
     PlaceOrder,
     Quarantine,
     Quarantined,
+    Trades,
     VenueHealth,
 )
-from services.apply_layer.protection import Looked
+from services.apply_layer.looked import Looked
+from shared.at_once import Place
 from shared.contracts import Message
 from shared.log import logger
 from shared.outside import NotYet
@@ -42,16 +45,22 @@ _BLIND_S = 5.0
 _LOST_S, _LOST_LONGEST_S, _LOST_POOR_S = 0.25, 1.0, 1.5
 #: The document of apply_layer's state that holds the number of the last order.
 _NUMBER_NAME = "numbers/orders"
+#: The ranks of requests.
+_PROTECTS, _TIDIES, _ENTERS = 0, 1, 2
 
 
 class BinanceVenue:
     """One account on Binance USD-M. Intervals are seconds, `drift_ms` what clocks may differ by."""
+
+    #: Requests at a time, and how many of them are kept for what protects.
+    at_once, kept = 12, 4
 
     def __init__(
         self,
         client: Client,
         account: Account,
         stream: UserStream,
+        identity: Identity,
         *,
         reconcile_every_s: float = 30.0,
         watch_every_s: float = 1.0,
@@ -61,6 +70,7 @@ class BinanceVenue:
         self._client = client
         self._account = account
         self._stream = stream
+        self._identity = identity
         self._reconcile_every_s = reconcile_every_s
         self._watch_every_s = watch_every_s
         self._watch_at = self._stops_at = self._past_at = 0.0
@@ -71,7 +81,7 @@ class BinanceVenue:
         self._lost = True
         self._look_at = 0.0
         self._barriers = Barriers(client.budget)
-        self._orders = Orders(client, account, ring=stream.ring, note=self._note_error)
+        self._orders = Orders(client, account, ring=stream.ring)
         self._performed = Performed()
         self._told: dict[str, str] | None = None
         self._set_apart: dict[str, Quarantine] = {}
@@ -80,12 +90,13 @@ class BinanceVenue:
 
     def restore(self, documents: Mapping[str, bytes]) -> None:
         """Learn from the daemon's own state what was applied, what it holds and what was sent."""
+        self._identity.restore(documents)
         self._performed.restore(int(documents.get(_NUMBER_NAME, b"0")))
         self._account.restore(documents)
 
     def documents(self) -> dict[str, bytes]:
-        """How far funding was told."""
-        return self._account.documents()
+        """Whose account it is, and how far funding was told."""
+        return self._identity.documents() | self._account.documents()
 
     def observe(self, _message: Message, _received_at: datetime) -> Iterable[object]:
         """Prices of the ring are no news to the venue."""
@@ -97,7 +108,7 @@ class BinanceVenue:
             return self._seen and self._monotonic() >= self._look_at
         cut = self._stream.missed and "user_stream_down" not in (self._told or {})
         due = self._monotonic() >= self._watch_at
-        return self._seen and (cut or due or self._stream.rang())
+        return self._seen and (cut or due or self._stream.rang(self._performed.symbols))
 
     def close(self) -> None:
         """Let go of the user stream."""
@@ -108,11 +119,36 @@ class BinanceVenue:
         """Whether no entry may be made now, as far as was told; so it is until a look told else."""
         return self._told is None or bool(self._told)
 
+    def asked(self, request: object) -> Place | None:
+        """Stops and exits go first; a look is for the runner's own thread."""
+        match request:
+            case PlaceOrder():
+                self._performed.began(request.symbol, request.number)
+                return Place(request.symbol, _PROTECTS if request.reduce_only else _ENTERS)
+            case CancelOrder() | AskOrder():
+                self._performed.began(request.symbol)
+                return Place(request.symbol, _TIDIES)
+        return None
+
+    def heard(self, request: object, answers: Iterable[object]) -> Iterator[object]:
+        """Facts as they are; of trades those that no look has told meanwhile."""
+        if isinstance(request, PlaceOrder | CancelOrder | AskOrder):
+            self._performed.ended(request.symbol)
+        for answer in answers:
+            if isinstance(answer, VenueError | NoAnswer):
+                self._note_error(answer)
+            elif isinstance(answer, Trades):
+                fresh = self._account.ledger.hand_out(answer)
+                if fresh is not None:
+                    yield fresh
+            else:
+                yield answer
+
     def perform(self, request: object) -> Iterator[object]:
         """Place, cancel, ask or look."""
         match request:
             case PlaceOrder():
-                return self._place(request)
+                return self._orders.place(request)
             case CancelOrder():
                 return self._orders.cancel(request)
             case AskOrder():
@@ -120,10 +156,6 @@ class BinanceVenue:
             case LookAgain():
                 return self._look(request.symbols, Purpose.PROTECT)
         raise TypeError(f"a venue cannot do {request!r}")
-
-    def _place(self, request: PlaceOrder) -> Iterator[object]:
-        with self._performed.under_way(request.number):
-            yield from self._orders.place(request)
 
     def cycle(self) -> Iterator[object]:
         """What rang, or everything when it is time; and why no entry may be made.
@@ -135,7 +167,8 @@ class BinanceVenue:
         if not self._begun:
             self._begin()
         self._stream.keep_alive()
-        rung = self._stream.take() | self._account.quarantines.due(self._monotonic())
+        rung = self._stream.take(self._performed.symbols)
+        rung |= self._account.quarantines.due(self._monotonic())
         if not self._stream.up:
             # Nothing rings any more.
             self._look_at = min(self._look_at, self._monotonic() + _BLIND_S)
@@ -162,6 +195,7 @@ class BinanceVenue:
     def _begin(self) -> None:
         try:
             self._client.measure_clock()
+            self._identity.confirm()
             self._account.begin()
             refusal = self._account.refuses_to_start()
         except (VenueError, NoAnswer) as error:
@@ -180,7 +214,6 @@ class BinanceVenue:
         weight = 5 + (pace.book_weight(self._account.held_symbols) if stops_too else 0)
         if not self._can_afford(weight):
             return
-        up_to = self._performed.up_to
         try:
             held = self._account.held(Purpose.WATCH)
             if stops_too:
@@ -192,9 +225,9 @@ class BinanceVenue:
         except NoAnswer as error:
             yield from self._out_of_sight(error)
             return
-        changed = self._account.changed(held)
+        changed = self._account.changed(held) - self._performed.symbols
         if changed and stops_too:
-            yield from self._look(changed, Purpose.PROTECT, held, up_to)
+            yield from self._look(changed, Purpose.PROTECT, held)
             return
         for symbol in changed:
             self._stream.ring(symbol)
@@ -261,19 +294,21 @@ class BinanceVenue:
                 self._stream.caught_up()
 
     def _look(
-        self,
-        symbols: frozenset[str] | None,
-        purpose: Purpose,
-        seen: Held | None = None,
-        up_to: int | None = None,
+        self, symbols: frozenset[str] | None, purpose: Purpose, seen: Held | None = None
     ) -> Iterator[object]:
         """Positions first, then both books, then trades: what changed meanwhile shows as older.
 
-        `seen` was read just now, after the orders up to `up_to` had their answer.
+        `seen` was read just now, in this turn, so that nothing was begun or heard since. Where a
+        request is under way its own answer will tell, and then it is looked at.
         """
-        up_to = self._performed.up_to if up_to is None else up_to
+        up_to, busy = self._performed.up_to, self._performed.symbols
+        for symbol in busy if symbols is None else busy & symbols:
+            self._stream.ring(symbol)
+        if symbols is not None and symbols <= busy:
+            return
         try:
-            view = self._account.view(symbols, self._client.now(), purpose=purpose, seen=seen)
+            now = self._client.now()
+            view = self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
         except (VenueError, NoAnswer) as error:
             yield from self._out_of_sight(error)
             return

@@ -85,6 +85,7 @@ def position_of(row: PositionRow, leverage: int) -> VenuePosition:
         mark_price=row.mark_price,
         opened_at=row.update_time,
         updated_at=row.update_time,
+        liquidation_price=row.liquidation_price if row.liquidation_price > 0 else None,
     )
 
 

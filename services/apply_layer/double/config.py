@@ -21,6 +21,8 @@ class DoubleConfig:
     asked with the client id of each order at the moment that it is accepted, before anything of it
     is executed; its answer goes into the ledger. `clock` gives seconds since 1970.
 
+    `account_id` is what the venue calls the account.
+
     `brackets` are those of symbols that have other ones than the built-in. The wallet is in
     `wallet_asset`; a symbol settles in what its name ends with. `fee_asset` is what fees are paid
     in, at `fee_price` in the symbol's quote, where that is not the quote itself.
@@ -36,6 +38,7 @@ class DoubleConfig:
     wallet: Decimal = Decimal(10_000)
     api_key: str = "double-key"
     api_secret: str = "double-secret"
+    account_id: str = "double"
     seed: int = 0
     taker_fee: Decimal = Decimal("0.0005")
     slippage_bps: Decimal = Decimal(1)

@@ -194,7 +194,7 @@ def balance(look: Look) -> Any:
     for asset in ("USDT", "USDC"):
         if asset != all_of_it:
             rows.append(_balance(asset, ZERO, ZERO, ZERO, now))
-    return rows
+    return [{"accountAlias": look.account.config.account_id, **row} for row in rows]
 
 
 def wallet_asset(look: Look) -> str:
@@ -206,7 +206,6 @@ def _balance(
     asset: str, wallet: Decimal, profit: Decimal, free: Decimal, now: int
 ) -> dict[str, Any]:
     return {
-        "accountAlias": "double",
         "asset": asset,
         "balance": plain(wallet),
         "crossWalletBalance": plain(wallet),
