@@ -119,6 +119,8 @@ class Account:
         self._rules_told: dict[str, SymbolRules] = {}
         #: Symbols with positions or orders of ours, once and for this life.
         self._ours: set[str] = set()
+        #: Of those, the ones whose past an earlier life had not read.
+        self._past_unread: set[str] = set()
         #: How each position stood, and which stops, when it was last told.
         self._states: dict[str, PositionState] = {}
         self._stops: dict[str, frozenset[str]] = {}
@@ -135,6 +137,8 @@ class Account:
                 self.ledger.bookmarks[key] = Bookmark(int(last["number"]), at)
             elif table == "positions":
                 self._ours.add(key)
+                if json.loads(document).get("history_known") is False:
+                    self._past_unread.add(key)
             elif table == "orders":
                 self._ours.add(json.loads(document)["request"]["symbol"])
         self._funding.restore(documents)
@@ -374,6 +378,9 @@ class Account:
             # It is held no more, and there is nothing left to ask after.
         self.pasts.seen(symbol, position)
         if position is not None:
+            if symbol in self._past_unread:
+                self._past_unread.discard(symbol)
+                self.pasts.want(position)
             look.positions.append(position)
 
     def _has_news(self, look: _Look, symbol: str, *, whole: bool) -> bool:
