@@ -16,45 +16,36 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
 
+from shared.arrivals import Arrivals
 from shared.at_once import AtOnce
 from shared.batch import Batch
 from shared.bus import Bus, Entry, StateLost, Superseded
-from shared.contracts import BadMessage, Message, decode
-from shared.decisions import DeadLetter, Mode, Note, Received, Record
+from shared.clock import CLOCK, Clock
+from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode
+from shared.decisions import ClockSet, DeadLetter, Mode, Note, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.outside import Concurrent, NotYet, Outside
+from shared.service import Service
 from shared.session import Session, Stopped
 from shared.settings import SettingsError
 from shared.state import StateCodec
 from shared.streams import BATCH, BLOCK_MS, MAX_DELIVERIES
 from shared.systemd import Supervisor
+from shared.ticks import MAX_AHEAD
 
 S = TypeVar("S")
 P = TypeVar("P")
 
-MOST_AHEAD = timedelta(days=1)
 #: How soon to look again at a world that was not seen since the start: something may be naked.
 _UNSEEN_S = (0.25, 5.0)
 #: How long to wait for answers, and for messages while answers are due.
 _ANSWERS_S, _BUSY_BLOCK_MS = 0.02, 5
-
-
-@dataclass(frozen=True)
-class Service(Generic[S, P]):
-    """What makes one daemon: its state, its decision and how its outputs show in its metrics."""
-
-    name: str
-    state: type[S]
-    decide: Callable[[S, Received[Any], P], tuple[S, Sequence[object]]]
-    policy: P
-    outside: Outside | None = None
-    #: Whether the decision depends on the operator's switch, which is then read for each batch.
-    obeys_mode: bool = False
-    measure: Callable[[object], None] = lambda _output: None
+#: How soon to look again whether the others are done with a step of a replay.
+_TURN_POLL_S = 0.0003
 
 
 @dataclass(slots=True)
@@ -63,24 +54,6 @@ class _Cause:
 
     entry: Entry | None = None
     open: int = 0
-
-
-def _wall_clock() -> datetime:
-    """The time now, in whole milliseconds as messages have it."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
-def _refuse_another_age(message: Message, received_at: datetime) -> None:
-    """Refuse a message of a far future: after its market time nothing would ever be new again.
-
-    The limit is wide, because a clock that is an hour off must not cost a fill its reader.
-    """
-    ahead = max(message.produced_at, message.timestamp) - received_at
-    if ahead > MOST_AHEAD:
-        raise BadMessage(
-            "ahead_of_time", f"timestamp: is {ahead.days} days ahead of the clock here"
-        )
 
 
 class Runner(Generic[S, P]):
@@ -93,7 +66,9 @@ class Runner(Generic[S, P]):
         *,
         metrics: RunnerMetrics | None = None,
         stop: threading.Event | None = None,
-        now: Callable[[], datetime] = _wall_clock,
+        now: Callable[[], datetime] | None = None,
+        clock: Clock | None = None,
+        max_tick_ahead: timedelta = MAX_AHEAD,
         cycle_s: float = 1.0,
         supervisor: Supervisor | None = None,
         reload: Callable[[], P | None] = lambda: None,
@@ -112,11 +87,14 @@ class Runner(Generic[S, P]):
             reload=self._take_new_policy,
         )
         self._codec = StateCodec(service.state)
-        self._now = now
+        own = clock or (Clock.of(now) if now else CLOCK)
+        self._arrivals = Arrivals(service.name, own, max_tick_ahead, self.metrics)
+        self._now = own.now
         self._cycle_s = cycle_s
         self._cycle_at = 0.0
         self._mode = Mode.RUN
         self._entry: Entry | None = None
+        self._in_hand: Sequence[Entry] = ()
         self._performed = False
         self._unseen = ""
         self._unseen_s = _UNSEEN_S[0]
@@ -126,11 +104,12 @@ class Runner(Generic[S, P]):
         outside = service.outside
         self._line: AtOnce[_Cause] | None = None
         if isinstance(outside, Concurrent):
-            self._line = AtOnce(self._perform, most=outside.at_once, kept=outside.kept)
+            self._line = AtOnce(outside, most=outside.at_once, kept=outside.kept)
 
     def start(self) -> None:
         """Take over: load the state, and look at the outside world as after a crash."""
         documents = self._session.acquire()
+        self._arrivals.began(documents)
         self.state = self._committed = self._codec.load(documents)
         if self._service.outside is not None:
             self._service.outside.restore(documents)
@@ -202,19 +181,30 @@ class Runner(Generic[S, P]):
         if self._line:
             self._hear(0.0)
             block_ms = min(block_ms, _BUSY_BLOCK_MS)
-        entries = self._bus.read(count=BATCH, block_ms=block_ms)
+        entries = self._in_hand
         if not entries:
+            entries = self._bus.read(count=BATCH, block_ms=block_ms)
+            self._arrivals.came(entries)
+        if not entries:
+            return 0
+        self._in_hand = entries if self._is_turn_of_others(entries) else ()
+        if self._in_hand:
+            self.stop.wait(_TURN_POLL_S)
             return 0
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
         started = time.perf_counter()
-        if self._line is None:
-            self._one_by_one(entries)
-        else:
-            self._side_by_side(entries)
+        (self._one_by_one if self._line is None else self._side_by_side)(entries)
         self.metrics.decide_seconds.observe(time.perf_counter() - started)
         self._commit()
         return len(entries)
+
+    def _is_turn_of_others(self, entries: Sequence[Entry]) -> bool:
+        """Whether others must be done with a step of a replay before this daemon takes it."""
+        in_step = (b"source", LOCKSTEP_SOURCE.encode())
+        if not self._service.comes_last or not any(in_step in e.fields for e in entries):
+            return False
+        return not self._session.others_are_idle()
 
     def _one_by_one(self, entries: Iterable[Entry]) -> None:
         """Decide messages in their order, each with all that it causes."""
@@ -256,8 +246,8 @@ class Runner(Generic[S, P]):
             self._look_outside(outside)
 
     def _take_up(self, entry: Entry, received_at: datetime) -> _Cause:
-        self._cause, self._entry = _Cause(entry), entry
-        cause = self._cause
+        cause = self._cause = _Cause(entry)
+        self._entry = entry
         self._take(entry, received_at)
         self._cause, self._entry = _Cause(), None
         if not cause.open:
@@ -279,16 +269,15 @@ class Runner(Generic[S, P]):
 
     def _take(self, entry: Entry, received_at: datetime) -> None:
         if not entry.fields:
-            self._batch.bury(
-                entry, "trimmed", "the entry was removed before it was read", received_at
-            )
+            self._batch.bury(entry, "trimmed", "it was removed before it was read", received_at)
             return
         if entry.deliveries > MAX_DELIVERIES:
             self._batch.bury(entry, "poison", f"failed {entry.deliveries - 1} times", received_at)
             return
         try:
             message = decode(entry.stream.contract, entry.fields)
-            _refuse_another_age(message, received_at)
+            received_at = self._heard_at(message, received_at)
+            self._arrivals.refuse_ahead(message)
         except BadMessage as bad:
             if entry.stream.readers[0] == self._service.name:
                 self._batch.bury(entry, bad.code, bad.detail, received_at)
@@ -303,16 +292,21 @@ class Runner(Generic[S, P]):
         if self._line is None:
             self._settle()
 
+    def _heard_at(self, message: Message, received_at: datetime) -> datetime:
+        """When a message arrived, by a clock that it may have put right."""
+        by = self._arrivals.heard(message)
+        if not by:
+            return received_at
+        now = self._now()
+        self._decide(ClockSet(by), now)
+        return now
+
     def _decide(self, event: object, received_at: datetime) -> None:
         received = Received(event, received_at, self._mode)
         self.state, outputs = self._service.decide(self.state, received, self._service.policy)
         for output in outputs:
-            if isinstance(output, Message):
-                self._batch.publish(output)
-            elif isinstance(output, Record):
-                self._batch.record(output)
-            elif isinstance(output, Note):
-                self._batch.note(output)
+            if isinstance(output, Message | Record | Note):
+                self._batch.add(output)
             elif isinstance(output, DeadLetter):
                 if self._entry is None:
                     raise TypeError("a dead letter without a message")
@@ -356,10 +350,6 @@ class Runner(Generic[S, P]):
             for request, cause in at_once:
                 self._told(outside.perform(request), cause)
 
-    def _perform(self, request: object) -> Iterable[object]:
-        outside = self._service.outside
-        return () if outside is None else outside.perform(request)
-
     def _hear(self, wait_s: float) -> None:
         """Decide what requests have brought, and send what follows from it."""
         outside, line = self._service.outside, self._line
@@ -401,5 +391,8 @@ class Runner(Generic[S, P]):
         documents = self._codec.changes(self._committed, self.state)
         if self._service.outside is not None:
             documents |= self._service.outside.documents()
-        self._batch.commit(documents)
+        self._batch.documents(documents)
+        if self._batch:
+            self._batch.documents(documents | self._arrivals.documents())
+        self._batch.commit()
         self._committed = self.state

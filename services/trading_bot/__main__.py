@@ -6,7 +6,7 @@ from services.trading_bot.decider import Policy, State, decide
 from services.trading_bot.settings import TradingBotSettings
 from shared.daemon import run_service
 from shared.metrics import RunnerMetrics
-from shared.runner import Service
+from shared.service import Service
 from shared.settings import Settings
 
 
@@ -17,7 +17,7 @@ def policy(settings: Settings) -> Policy:
 
 def service(settings: Settings, _metrics: RunnerMetrics) -> Service[State, Policy]:
     """The daemon, made from its settings."""
-    return Service("trading_bot", State, decide, policy(settings))
+    return Service("trading_bot", State, decide, policy(settings), comes_last=True)
 
 
 def main() -> None:

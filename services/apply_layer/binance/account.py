@@ -43,7 +43,8 @@ from shared.settings import SettingsError
 _PAGE = 1000
 #: The books of so many symbols are asked for one by one; a call for all of them has this weight.
 _ASKED_ONE_BY_ONE, _WEIGHT_OF_ALL = 12, 40
-_WEEK, _WEEKS_KEPT = timedelta(days=7), 26
+#: The venue answers for 90 days.
+_WEEK, _WEEKS_KEPT = timedelta(days=7), 11
 _FUNDING_EVERY = timedelta(minutes=10)
 _FUNDING_NAME = "venue/funding_until"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
