@@ -29,6 +29,7 @@ from shared.contracts.values import format_timestamp
 from shared.decisions import Note, Record
 from shared.overview.values import Position
 from shared.overview.view import Kept, position_of
+from shared.records import NONSENSE
 from shared.streams import WATCH_KEY
 from shared.why.picture import Said
 
@@ -105,7 +106,7 @@ def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[ob
 def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holding]]:
     """What is held, by symbol; a record that makes no sense is told as an alarm."""
     for symbol, kept in look.held.items():
-        position = _read_position(kept, policy, look.overview.now)
+        position = _read_position(symbol, kept, policy, look.overview.now)
         if position is None:
             continue
         before = state.held.get(symbol)
@@ -115,11 +116,11 @@ def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holdi
         yield symbol, holding if price is None else positions.at_price(holding, price)
 
 
-def _read_position(kept: Kept, policy: Policy, now: datetime) -> Position | None:
+def _read_position(symbol: str, kept: Kept, policy: Policy, now: datetime) -> Position | None:
     """The position that a record tells of, or None if it makes no sense."""
     try:
-        return position_of(kept, policy.terms_of(kept.position["symbol"]), now)
-    except (KeyError, ValueError, ArithmeticError):
+        return position_of(kept, symbol, policy.terms_of(symbol), now)
+    except NONSENSE:
         return None
 
 

@@ -23,10 +23,10 @@ from shared.bus import connect, load_library
 from shared.bus.client import call, library_code, without_password
 from shared.daemon import EXIT_SETTINGS
 from shared.decisions import Mode
+from shared.records import pairs
 from shared.sections import settings_of
 from shared.settings import Settings, SettingsError, load
 from shared.streams import MODE_KEY, PROGRAMS, state_key
-from shared.why.read import pairs
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]

@@ -20,7 +20,7 @@ from shared.overview.document import as_json
 from shared.overview.read import read_overview
 from shared.overview.values import Position
 from shared.sections import terms_of
-from shared.why.words import plain
+from shared.why.words import plain, safe
 
 
 def positions(*, config: ConfigOption = None, json_: JsonOption = False) -> None:
@@ -31,7 +31,7 @@ def positions(*, config: ConfigOption = None, json_: JsonOption = False) -> None
     with a_desk(config) as desk:
         overview = read_overview(desk.client, partial(terms_of, desk.settings), events=0)
     for line in overview.unreadable:
-        typer.echo(f"not a position: {line}", err=True)
+        typer.echo(f"cannot be read: {safe(str(line))}", err=True)
     if json_:
         typer.echo(json.dumps(as_json(overview.positions)))
     elif overview.positions:

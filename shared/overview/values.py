@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Literal
 
 from shared.decisions import Mode
+from shared.records import Unreadable
 from shared.sides import PositionSide
 from shared.why.rungs import RungState
 
@@ -190,7 +191,7 @@ class Overview:
     """All of it at one moment, `now` by the server's clock.
 
     `mode_text` is what the switch holds, None if it was never turned; a word that is no mode counts
-    as EXITS_ONLY. `events` are the newest first. `unreadable` names records that make no sense.
+    as EXITS_ONLY. `events` are the newest first. `unreadable` names what makes no sense.
     """
 
     now: datetime
@@ -203,4 +204,4 @@ class Overview:
     watch: Watch
     prices: Mapping[str, Price]
     events: tuple[Event, ...]
-    unreadable: tuple[str, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()

@@ -12,10 +12,11 @@ from shared.contracts import HISTORY_SOURCE, BadMessage, MarketTick, decode
 from shared.contracts.wire import RawFields
 from shared.formulas import r_multiple
 from shared.overview.values import Alarm, Daemon, Event, Position, Price, Rung, Venue, Watch
+from shared.records import figure, moment, moment_of
 from shared.streams import COMPANIONS
 from shared.streams import Stream as Known
 from shared.why.lines import line_of
-from shared.why.picture import Picture, Rules, Said, Terms, moment_of
+from shared.why.picture import Picture, Rules, Said, Terms
 from shared.why.rungs import rungs_of
 from shared.why.story import Held, number, story_of
 from shared.why.words import on_tick, safe
@@ -44,16 +45,16 @@ class Kept:
     tick: Said | None = None
 
 
-def position_of(kept: Kept, terms: Terms, now: datetime) -> Position:
+def position_of(kept: Kept, symbol: str, terms: Terms, now: datetime) -> Position:
     """The position of one symbol.
 
     Raises:
-        KeyError, ValueError, ArithmeticError: a record lacks something or is no position.
+        One of `NONSENSE`: a record lacks something or is no position.
     """
     record, harvest = kept.position, kept.harvest
     story = story_of(
         Picture(
-            symbol=record["symbol"],
+            symbol=symbol,
             now=now,
             terms=terms,
             tick=kept.tick,
@@ -70,7 +71,7 @@ def position_of(kept: Kept, terms: Terms, now: datetime) -> Position:
     stop = held.stop_loss
     favour = held.side.sign * (held.mark_price - held.entry_price)
     return Position(
-        symbol=record["symbol"],
+        symbol=symbol,
         position_id=held.position_id,
         side=held.side,
         qty=held.qty,
@@ -83,15 +84,15 @@ def position_of(kept: Kept, terms: Terms, now: datetime) -> Position:
         stop_r=None if stop is None else _r_at(held, stop, terms),
         stop_away_pct=None if stop is None else _percent(abs(held.mark_price - stop), held),
         naked_since=None if stop is not None else kept.naked_since,
-        targets=tuple(Decimal(record[name]) for name in _TARGETS if name in record),
+        targets=tuple(figure(record[name]) for name in _TARGETS if name in record),
         leverage=held.leverage,
         r_net=round(held.r, 4),
         r_max=round(max(held.r, held.r_max), 4),
         risk_per_unit=held.risk_per_unit,
         unrealized_pnl=favour * held.qty,
-        realized_pnl=Decimal(record["realized_pnl"]),
-        fees=Decimal(record["fees"]),
-        funding=Decimal(record["funding"]),
+        realized_pnl=figure(record["realized_pnl"]),
+        fees=figure(record["fees"]),
+        funding=figure(record["funding"]),
         rungs=tuple(
             Rung(
                 name=rung.name,
@@ -109,7 +110,7 @@ def position_of(kept: Kept, terms: Terms, now: datetime) -> Position:
         awaiting=tuple(harvest.get("awaiting", "").split()),
         refusals=int(harvest.get("refusals", 0)),
         opened_at=held.opened_at,
-        updated_at=datetime.fromisoformat(record["updated_at"]),
+        updated_at=moment(record["updated_at"]),
         evaluated_at=story.evaluated_at,
     )
 
@@ -128,7 +129,8 @@ def _r_at(held: Held, price: Decimal, terms: Terms) -> Decimal:
 
 
 def _percent(distance: Decimal, held: Held) -> Decimal:
-    return round(distance / held.mark_price * 100, 2)
+    # A symbol that is being settled has a mark of 0.
+    return round(distance / held.mark_price * 100, 2) if held.mark_price else Decimal(0)
 
 
 def daemon_of(name: str, sign: Mapping[str, str], now: datetime) -> Daemon:
@@ -229,7 +231,6 @@ def event_of(stream: Known, id_: str, fields: RawFields) -> Event:
 def _moment(text: str | None) -> datetime | None:
     """A moment that somebody wrote, or None if it is none or without its zone."""
     try:
-        at = datetime.fromisoformat(text or "")
+        return moment(text or "")
     except ValueError:
         return None
-    return at if at.tzinfo else None

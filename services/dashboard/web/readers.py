@@ -19,14 +19,14 @@ from services.dashboard.prices import Prices
 from services.dashboard.view import page_of
 from services.dashboard.web.board import Board
 from shared.bus import connect
-from shared.bus.client import call
 from shared.log import logger
 from shared.overview.read import read_overview
+from shared.reading import Reading
 from shared.session import Session
 from shared.streams import MARKET_TICK
 from shared.why.findings import findings_of
 from shared.why.picture import Terms
-from shared.why.read import raw_replies, read_picture, readable
+from shared.why.read import read_picture, readable
 from shared.why.story import story_of
 
 _PAGE = 1000
@@ -76,10 +76,10 @@ class Readers:
 
     def _follow_prices(self, client: Redis) -> None:
         """Take over the prices that have come since the last look."""
-        raw_replies(client)
+        reading = Reading(client)
         for _ in range(_PAGES):
             after = f"({self._read_to}"
-            page = call(client, "XRANGE", MARKET_TICK.key, after, "+", "COUNT", _PAGE)
+            page = reading.ask("XRANGE", MARKET_TICK.key, after, "+", "COUNT", _PAGE)
             for id_, flat in page:
                 self._read_to = id_.decode()
                 tick = readable(MARKET_TICK, flat)

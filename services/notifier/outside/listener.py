@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from services.notifier.values import Cursor, Heard, Looked, Missed
 from shared.bus.client import call, call_all, connect, plainly
 from shared.contracts import BadMessage, decode
+from shared.records import moment_of, place
 from shared.streams import (
     APPLY_PLAN,
     APPLY_RESULT,
@@ -22,7 +23,6 @@ from shared.streams import (
     VENUE_KEY,
     WATCH_KEY,
 )
-from shared.why.picture import moment_of, place
 
 BATCH = 200
 _CONTRACTS = {stream.key: stream.contract for stream in (APPLY_RESULT, APPLY_PLAN)}
