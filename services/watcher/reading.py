@@ -30,6 +30,7 @@ from shared.streams import (
     position_key,
     state_key,
 )
+from shared.ticks import TickGate
 from shared.why.journal import rules_in
 from shared.why.picture import Letter, Said, Terms
 from shared.why.read import letter_of, server_time
@@ -47,6 +48,7 @@ class Reader:
         self._terms_of = terms_of
         self._cursors: dict[str, str] = {}
         self._read_back = timedelta()
+        self._gate = TickGate()
 
     def begin(self, read_back_s: float) -> None:
         """Put every cursor to so long ago."""
@@ -82,9 +84,13 @@ class Reader:
                     letters.append(letter_of(id_, flat))
                     continue
                 try:
-                    said.append(Said(id_, decode(stream.contract, pairs(flat))))
+                    one = Said(id_, decode(stream.contract, pairs(flat)))
                 except BadMessage as bad:
                     unread.append(Unread(stream.name, id_, bad.code))
+                    continue
+                # By the clock of the server that took it, which is the same whenever it is read.
+                if stream is not MARKET_TICK or not self._gate.refusal_of(one.message, one.at):
+                    said.append(one)
         return Heard(tuple(said), tuple(letters), tuple(unread))
 
     def look(self) -> Look:

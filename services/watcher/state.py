@@ -52,9 +52,10 @@ class Alarm:
 class State:
     """`started_at` is the first look of all or after an outage; `standing` has alarms by field.
 
-    Prices and positions are by symbol. `unread` has entries that cannot be read and that no reader
-    has put aside yet, with the look that first knew of them; `barred` has since when each barrier
-    of the venue was seen.
+    Prices and positions are by symbol. `beats` has the programs whose last sign of life is ahead of
+    the server's clock, each with that time and since when it was seen. `unread` has entries that
+    cannot be read and that no reader has put aside yet, with the look that first knew of them;
+    `barred` has since when each barrier of the venue was seen.
     """
 
     started_at: datetime | None = None
@@ -62,5 +63,6 @@ class State:
     intents: Intents = field(default_factory=Intents)
     held: Mapping[str, Holding] = field(default_factory=dict)
     standing: Mapping[str, Alarm] = field(default_factory=dict)
+    beats: Mapping[str, tuple[datetime, datetime]] = field(default_factory=dict)
     unread: Mapping[Unread, datetime | None] = field(default_factory=dict)
     barred: Mapping[str, datetime] = field(default_factory=dict)

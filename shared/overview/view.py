@@ -15,6 +15,7 @@ from shared.overview.values import Alarm, Daemon, Event, Position, Price, Rung, 
 from shared.records import figure, moment, moment_of
 from shared.streams import COMPANIONS
 from shared.streams import Stream as Known
+from shared.ticks import is_ahead
 from shared.why.lines import line_of
 from shared.why.picture import Picture, Rules, Said, Terms
 from shared.why.rungs import rungs_of
@@ -195,8 +196,12 @@ def _named(prefix: str, record: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def ticks_of(entries: Iterable[tuple[str, RawFields]]) -> dict[str, Said]:
-    """The newest price of each symbol, from entries of which the newest comes first."""
+    """The newest price of each symbol, from entries of which the newest comes first.
+
+    One from ahead of time, which nobody takes, is shown only where there is no other.
+    """
     newest: dict[str, Said] = {}
+    ahead: dict[str, Said] = {}
     for id_, fields in entries:
         # Hundreds of prices are looked at each second: whose is older is not decoded.
         if str(dict(fields).get(b"symbol", b""), "utf-8", "replace") in newest:
@@ -205,9 +210,11 @@ def ticks_of(entries: Iterable[tuple[str, RawFields]]) -> dict[str, Said]:
             tick: Any = decode(MarketTick, fields)
         except BadMessage:
             continue
-        if tick.source != HISTORY_SOURCE:
-            newest.setdefault(tick.symbol, Said(id_, tick))
-    return newest
+        if tick.source == HISTORY_SOURCE:
+            continue
+        known = ahead if is_ahead(tick.timestamp, moment_of(id_)) else newest
+        known.setdefault(tick.symbol, Said(id_, tick))
+    return ahead | newest
 
 
 def price_of(tick: Said) -> Price:

@@ -34,6 +34,7 @@ from shared.streams import (
     heartbeat_key,
     position_key,
 )
+from shared.ticks import is_ahead
 from shared.why.journal import of_journal
 from shared.why.picture import Letter, Picture, Queue, Said, Terms
 
@@ -148,7 +149,9 @@ def _prices(reading: Reading, symbol: str) -> tuple[Said | None, datetime | None
             if message is None or message.source == HISTORY_SOURCE:
                 continue
             newest = newest or moment_of(id_.decode())
-            if message.symbol == symbol:
+            if message.symbol == symbol and not is_ahead(
+                message.timestamp, moment_of(id_.decode())
+            ):
                 return Said(id_.decode(), message), newest
         if len(page) < _PAGE:
             return None, newest
