@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from services.apply_layer.binance.client import Client
 from shared.account import ACCOUNT_DOCUMENT, account_at, account_of, conflict
-from shared.runner import NotYet
+from shared.outside import NotYet
 from shared.settings import SettingsError
 
 
