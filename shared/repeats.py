@@ -33,15 +33,16 @@ def remembered(
     """The memory with this message in it; None for a repeat; a dead letter for a conflict.
 
     A repeat has the same content, whenever it was produced. An id that came before with other
-    content, or for another symbol, is a conflict.
+    content, or for another symbol, is a conflict. `symbol` says whose place is used up.
     """
     mark = Seen(id_, _digest(message))
-    here = memory.get(symbol, ())
-    if mark in here:
-        return None
-    if any(earlier.id == id_ for seen in memory.values() for earlier in seen):
-        return DeadLetter("id_conflict", f"{id_} was decided before with other content")
-    return {**memory, symbol: (*here, mark)[-KEPT:]}
+    for seen in memory.values():
+        for earlier in seen:
+            if earlier.id == id_:
+                if earlier == mark:
+                    return None
+                return DeadLetter("id_conflict", f"{id_} was decided before with other content")
+    return {**memory, symbol: (*memory.get(symbol, ()), mark)[-KEPT:]}
 
 
 def _digest(message: Message) -> str:

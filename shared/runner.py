@@ -5,26 +5,30 @@ changed state and the acknowledgements of a batch together, so a message is eith
 not done at all, and a crash at any instruction is recovered by the same path as a start.
 
 A request to the outside world is made only after the state that tells of it is durable. The
-message that caused it is acknowledged when everything that it caused is done.
+message that caused it is acknowledged when everything that it caused is done. Where the outside
+does several requests at once, messages of different symbols do not wait for each other; those of
+one symbol keep their order.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import Counter
 
+from shared.at_once import AtOnce
 from shared.bus import Bus, Commit, Entry, StateLost, Superseded
 from shared.contracts import BadMessage, Message, decode, encode
 from shared.dead_letters import dead_letter
 from shared.decisions import DeadLetter, Mode, Note, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
+from shared.outside import Concurrent, NotYet, Outside
 from shared.session import Session, Stopped, flat
 from shared.settings import SettingsError
 from shared.state import StateCodec
@@ -37,46 +41,8 @@ P = TypeVar("P")
 MOST_AHEAD = timedelta(days=1)
 #: How soon to look again at a world that was not seen since the start: something may be naked.
 _UNSEEN_S = (0.25, 5.0)
-
-
-class NotYet(Exception):
-    """The world outside cannot be seen, and nothing may be decided before it was; says why."""
-
-
-class Outside(Protocol):
-    """The world behind a daemon: a venue. Every call returns the facts that it brought about."""
-
-    def restore(self, documents: Mapping[str, bytes]) -> None:
-        """Take back what `documents` once returned; called once, before anything else."""
-        ...
-
-    def documents(self) -> dict[str, bytes]:
-        """What changed and has to be durable together with the facts told so far."""
-        ...
-
-    def observe(self, message: Message) -> Iterable[object]:
-        """Learn of a message before the decider does."""
-        ...
-
-    def perform(self, request: object) -> Iterable[object]:
-        """Do what the decider asked for."""
-        ...
-
-    def urgent(self) -> bool:
-        """Whether something waits that should not wait for the next cycle."""
-        ...
-
-    def cycle(self) -> Iterable[object]:
-        """Look at the world as a whole; called at the start and then once a second.
-
-        Raises:
-            NotYet: it was not seen since the start; no message is read until it was.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of connections; called once, at the end."""
-        ...
+#: How long to wait for answers, and for messages while answers are due.
+_ANSWERS_S, _BUSY_BLOCK_MS = 0.02, 5
 
 
 @dataclass(frozen=True)
@@ -91,6 +57,14 @@ class Service(Generic[S, P]):
     #: Whether the decision depends on the operator's switch, which is then read for each batch.
     obeys_mode: bool = False
     measure: Callable[[object], None] = lambda _output: None
+
+
+@dataclass(slots=True)
+class _Cause:
+    """What brought requests about: a message, or a look. `open` of them are not over."""
+
+    entry: Entry | None = None
+    open: int = 0
 
 
 def _wall_clock() -> datetime:
@@ -150,7 +124,12 @@ class Runner(Generic[S, P]):
         self._unseen_s = _UNSEEN_S[0]
         self._batch = Commit()
         self._outputs: list[object] = []
-        self._requests: list[object] = []
+        self._cause = _Cause()
+        self._requests: list[tuple[object, _Cause]] = []
+        outside = service.outside
+        self._line: AtOnce[_Cause] | None = None
+        if isinstance(outside, Concurrent):
+            self._line = AtOnce(outside.perform, most=outside.at_once, kept=outside.kept)
         self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
 
     def start(self) -> None:
@@ -172,6 +151,7 @@ class Runner(Generic[S, P]):
             self.start()
             while not self.stop.is_set():
                 self.turn()
+            self._finish()
         except Stopped:
             logger().warning("stopped_without_server")
         except (Superseded, StateLost, SettingsError):
@@ -180,6 +160,8 @@ class Runner(Generic[S, P]):
             logger().critical("crashed", entry=self._entry and self._entry.id, exc_info=True)
             raise
         finally:
+            if self._line is not None:
+                self._line.close()
             if self._service.outside is not None:
                 self._service.outside.close()
             self._bus.close()
@@ -221,25 +203,73 @@ class Runner(Generic[S, P]):
                 self.stop.wait(self._unseen_s)
                 self._unseen_s = min(2 * self._unseen_s, _UNSEEN_S[1])
                 return 0
+        if self._line:
+            self._hear(0.0)
+            block_ms = min(block_ms, _BUSY_BLOCK_MS)
         entries = self._bus.read(count=BATCH, block_ms=block_ms)
         if not entries:
             return 0
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
         started = time.perf_counter()
-        received_at = self._now()
-        for entry in entries:
-            self._entry = entry
-            self._take(entry, received_at)
-            self._batch.acknowledged.setdefault(entry.stream.key, []).append(entry.id)
-            if outside is not None and self._performed and self._is_due(outside):
-                # Orders take their time, and what the venue does meanwhile may not wait for them.
-                self._entry = None
-                self._look_outside(outside)
-        self._entry = None
+        if self._line is None:
+            self._one_by_one(entries)
+        else:
+            self._side_by_side(entries)
         self.metrics.decide_seconds.observe(time.perf_counter() - started)
         self._commit()
         return len(entries)
+
+    def _one_by_one(self, entries: Iterable[Entry]) -> None:
+        """Decide messages in their order, each with all that it causes."""
+        received_at = self._now()
+        for entry in entries:
+            self._take_up(entry, received_at)
+            self._look_if_due()
+
+    def _side_by_side(self, entries: Iterable[Entry]) -> None:
+        """Decide messages, each as soon as nothing of its symbol is under way, until all is done.
+
+        A message whose requests are under way is acknowledged when the last of them is over.
+        """
+        line = self._line
+        waiting, causes = list(entries), list[_Cause]()
+        while line is not None and (waiting or any(cause.open for cause in causes)):
+            received_at = self._now()
+            busy = {key.encode() for key in line.keys}
+            later = []
+            for entry in waiting:
+                symbol = dict(entry.fields).get(b"symbol", b"")
+                if symbol in busy:
+                    later.append(entry)
+                    continue
+                causes.append(self._take_up(entry, received_at))
+                if causes[-1].open:
+                    busy.add(symbol)
+            # One that waits keeps those of its symbol behind it.
+            waiting = later
+            self._send()
+            if line:
+                self._hear(_ANSWERS_S)
+            self._look_if_due()
+
+    def _look_if_due(self) -> None:
+        """Orders take their time, and what the venue does meanwhile may not wait for them."""
+        outside = self._service.outside
+        if outside is not None and self._performed and self._is_due(outside):
+            self._look_outside(outside)
+
+    def _take_up(self, entry: Entry, received_at: datetime) -> _Cause:
+        self._cause, self._entry = _Cause(entry), entry
+        cause = self._cause
+        self._take(entry, received_at)
+        self._cause, self._entry = _Cause(), None
+        if not cause.open:
+            self._acknowledge(entry)
+        return cause
+
+    def _acknowledge(self, entry: Entry) -> None:
+        self._batch.acknowledged.setdefault(entry.stream.key, []).append(entry.id)
 
     def _is_due(self, outside: Outside) -> bool:
         return time.monotonic() >= self._cycle_at or outside.urgent()
@@ -251,7 +281,10 @@ class Runner(Generic[S, P]):
         for fact in outside.cycle():
             # A venue takes its time: what it tells is as old as its answer, not as the first one.
             self._decide(fact, self._now())
-            self._settle()
+            if self._line is None:
+                self._settle()
+            else:
+                self._send()
         self._commit()
 
     def _take(self, entry: Entry, received_at: datetime) -> None:
@@ -272,10 +305,10 @@ class Runner(Generic[S, P]):
             return
         self._count(self.metrics.messages, entry.stream.name, "read")
         if self._service.outside is not None:
-            for fact in self._service.outside.observe(message):
+            for fact in self._service.outside.observe(message, received_at):
                 self._decide(fact, received_at)
         self._decide(message, received_at)
-        if self._requests:
+        if self._line is None:
             self._settle()
 
     def _decide(self, event: object, received_at: datetime) -> None:
@@ -297,21 +330,76 @@ class Runner(Generic[S, P]):
                     raise TypeError("a dead letter without a message")
                 self._bury(self._entry, output.code, output.detail, received_at)
             else:
-                self._requests.append(output)
+                self._cause.open += 1
+                self._requests.append((output, self._cause))
 
     def _settle(self) -> None:
         """Make the requests in hand, each after it is durable that we would, until none is left."""
         outside = self._service.outside
         while self._requests:
             if outside is None:
-                raise TypeError(f"{self._service.name} cannot perform {self._requests[0]!r}")
+                raise TypeError(f"{self._service.name} cannot perform {self._requests[0][0]!r}")
             self._commit()
             self._performed = True
             requests, self._requests = self._requests, []
-            for request in requests:
-                for fact in outside.perform(request):
-                    # A venue takes its time: how long a position stands naked must show.
-                    self._decide(fact, self._now())
+            for request, cause in requests:
+                self._decide_all(outside.perform(request))
+                cause.open -= 1
+
+    def _send(self) -> None:
+        """Put the requests in hand in line, after it is durable that we would."""
+        outside, line = self._service.outside, self._line
+        assert isinstance(outside, Concurrent)
+        assert line is not None
+        while self._requests:
+            self._commit()
+            self._performed = True
+            requests, self._requests = self._requests, []
+            at_once = []
+            for request, cause in requests:
+                place = outside.asked(request)
+                if place is None:
+                    at_once.append((request, cause))
+                elif not line.submit(request, place, cause):
+                    self._over(cause)
+            for request, cause in at_once:
+                self._told(outside.perform(request), cause)
+
+    def _hear(self, wait_s: float) -> None:
+        """Decide what requests have brought, and send what follows from it."""
+        outside, line = self._service.outside, self._line
+        assert isinstance(outside, Concurrent)
+        assert line is not None
+        found = line.done(wait_s)
+        for done in found:
+            self._told(outside.heard(done.request, done.answers()), done.cause)
+        if found:
+            self._send()
+            self._commit()
+
+    def _told(self, facts: Iterable[object], cause: _Cause) -> None:
+        """Decide the facts of one request, which is over then."""
+        self._cause, self._entry = cause, cause.entry
+        self._decide_all(facts)
+        self._cause, self._entry = _Cause(), None
+        self._over(cause)
+
+    def _over(self, cause: _Cause) -> None:
+        """One request of a cause is over; with the last one the message is done."""
+        cause.open -= 1
+        if not cause.open and cause.entry is not None:
+            self._acknowledge(cause.entry)
+
+    def _decide_all(self, facts: Iterable[object]) -> None:
+        for fact in facts:
+            # A venue takes its time: how long a position stands naked must show.
+            self._decide(fact, self._now())
+
+    def _finish(self) -> None:
+        """Hear the end of what is under way."""
+        while self._line:
+            self._session.supervisor.alive()
+            self._hear(_ANSWERS_S)
 
     def _bury(self, entry: Entry, code: str, detail: str, at: datetime) -> None:
         """Put a message aside whole, with the reason; the daemon goes on."""

@@ -180,14 +180,17 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
 
 
 def _override(tables: dict[str, Any], name: str, value: str) -> None:
-    *path, last = name.removeprefix(_PREFIX).lower().split("__")
+    words = name.removeprefix(_PREFIX).split("__")
+    # A table `symbol` has the venue's names as keys, spelled as they are; all else is small.
+    *path, last = (
+        word if before.lower() == "symbol" else word.lower()
+        for before, word in zip(("", *words), words, strict=False)
+    )
     if not path:
         raise SettingsError(f"{name}: name a section and a setting, as in QUANTUM_LOG__LEVEL")
     table = tables
     for part in path:
-        # A symbol is written in capitals in the file; the environment has capitals only.
-        key = part.upper() if part.upper() in table else part
-        table = table.setdefault(key, {})
+        table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise SettingsError(f"{name}: {part} is a value, not a section")
     table[last] = _list(name, value) if value.startswith("[") else value

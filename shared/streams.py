@@ -67,7 +67,7 @@ MARKET_TICK = Stream(
     "market.tick",
     MarketTick,
     writers=("market_feed",),
-    readers=("harvest_brain", "trading_bot", "apply_layer"),
+    readers=("harvest_brain", "trading_bot", "apply_layer", "intent_bridge"),
     kept=20_000,
 )
 TRADE_INTENT = Stream(

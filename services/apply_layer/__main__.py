@@ -6,12 +6,13 @@ from prometheus_client import Counter, Gauge
 
 from services.apply_layer.decider import decide
 from services.apply_layer.settings import ApplyLayerSettings
-from services.apply_layer.turn import Policy, State
+from services.apply_layer.state import Policy, State
 from shared.contracts import FillResult, PositionResult, RefusedResult, StopMovedResult
 from shared.daemon import run_service
 from shared.log import logger
 from shared.metrics import RunnerMetrics
-from shared.runner import Outside, Service
+from shared.outside import Outside
+from shared.runner import Service
 from shared.settings import Settings, SettingsError
 
 _RESULTS = FillResult | RefusedResult | StopMovedResult | PositionResult

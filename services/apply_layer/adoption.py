@@ -18,6 +18,7 @@ from services.apply_layer.positions import Position, protected
 from services.apply_layer.turn import Turn
 from shared.formulas import DEFAULT_LADDER, ceil_to_step, floor_to_step, risk_per_unit, target_qty
 from shared.sides import PositionSide
+from shared.symbols import slug
 
 
 def in_flight(turn: Turn, symbol: str, snapshot: VenueSnapshot) -> bool:
@@ -66,7 +67,7 @@ def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
         return
     past = found.past or Past(found.qty, found.opened_at)
     opened_ms = int(past.opened_at.timestamp() * 1000)
-    position_id = f"{found.symbol}-{opened_ms}"
+    position_id = f"{slug(found.symbol)}-{opened_ms}"
     sign = found.side.sign
     default = found.entry_price - sign * risk_per_unit(found.entry_price, None)
     position = Position(

@@ -16,9 +16,13 @@ from services.apply_layer.exchange import OrderAbsent, OrderInDoubt, VenueHealth
 from services.apply_layer.facts import FACTS, on_health, protect_what_grew
 from services.apply_layer.plans import on_plan
 from services.apply_layer.protection import Looked, on_look
-from services.apply_layer.turn import Policy, State, Turn, venue_record
+from services.apply_layer.state import Policy, State
+from services.apply_layer.turn import Turn
+from services.apply_layer.venue_record import venue_record
 from shared.contracts import EntryPlan, ExitPlan, MarketTick, MoveStopPlan
 from shared.decisions import Received
+from shared.formulas import confirmed, marks_after
+from shared.ticks import is_late
 
 
 def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State, Sequence[object]]:
@@ -53,20 +57,20 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
 def _price(
     state: State, received: Received[Any], tick: MarketTick, policy: Policy
 ) -> tuple[State, Sequence[object]]:
-    """Show the price in the position's record, as often as people can read it."""
-    position = state.positions.get(tick.symbol)
-    if position is None or tick.timestamp <= position.updated_at:
+    """Show the confirmed price in the position's record, as often as people can read it."""
+    position, now = state.positions.get(tick.symbol), received.received_at
+    if position is None or is_late(tick, position.updated_at, now):
         return state, ()
-    turn = Turn(state, policy, received.received_at, received.mode)
     shown = position.shown_at
-    if shown is not None and (received.received_at - shown).total_seconds() < policy.price_every_s:
+    waits = shown is not None and 0 <= (now - shown).total_seconds() < policy.price_every_s
+    if waits and tick.recorded:
         return state, ()
-    turn.keep(
-        replace(
-            position,
-            current_price=tick.mark_price,
-            updated_at=tick.timestamp,
-            shown_at=received.received_at,
-        )
-    )
+    marks = position.marks or (position.current_price,) * 3
+    marks = marks_after(marks, tick.mark_price, recorded=tick.recorded)
+    position = replace(position, marks=marks, updated_at=tick.timestamp)
+    if waits:
+        # Not shown yet, but the next price is confirmed by it.
+        return replace(state, positions={**state.positions, tick.symbol: position}), ()
+    turn = Turn(state, policy, now, received.mode)
+    turn.keep(replace(position, current_price=confirmed(marks), shown_at=now))
     return turn.state, turn.outputs

@@ -31,13 +31,15 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A venue whose answers may be late is seen again, after a start or an outage."""
+    """A venue whose answers may be late is seen again, after a start of the daemon or an outage."""
+
+    after_start: bool = False
 
 
 def on_beat(turn: Turn, _beat: Beat) -> None:
     """Ask after every order in doubt, and look at whatever is not settled."""
     unsettled = {symbol for symbol, p in turn.state.positions.items() if p.stop_order is None}
-    unsettled |= turn.state.unexplained.keys()
+    unsettled |= turn.state.unexplained.keys() | turn.state.late.keys()
     asked = 0
     for sent in turn.state.orders.values():
         if sent.doubt is not None and asked < _ASKED_MAX:
@@ -53,12 +55,22 @@ def ask(turn: Turn, sent: Sent) -> None:
     """Ask the venue what became of an order."""
     request = sent.request
     conditional = request.type is not OrderType.MARKET
-    turn.outputs.append(AskOrder(request.client_order_id, request.symbol, conditional, request.at))
+    turn.outputs.append(
+        AskOrder(request.client_order_id, request.symbol, conditional, request.at, turn.now)
+    )
 
 
-def on_began(turn: Turn, _began: Began) -> None:
-    """What was journalled and has no answer may have been sent, or not; said before any news."""
+def on_began(turn: Turn, began: Began) -> None:
+    """What was journalled and has no answer may have been sent, or not; said before any news.
+
+    How long the daemon was down nobody knows for certain, so a start begins every count anew.
+    """
+    if began.after_start:
+        turn.state = replace(turn.state, unexplained={})
     for sent in tuple(turn.state.orders.values()):
+        if sent.doubt is not None and began.after_start:
+            doubt = replace(sent.doubt, since=turn.now, absent_at=())
+            turn.journal(replace(sent, doubt=doubt))
         if not sent.accepted and sent.doubt is None:
             _doubt(turn, sent, "no answer was recorded", unlikely=False)
 
@@ -94,7 +106,7 @@ def on_absent(turn: Turn, fact: OrderAbsent) -> None:
         _doubt(turn, sent, "the venue no longer knows it", unlikely=False)
         return
     doubt = replace(sent.doubt, not_found=sent.doubt.not_found + 1)
-    if _counts(turn, sent, doubt, fact.asked_at):
+    if _counts(turn, doubt, fact.asked_at):
         doubt = replace(doubt, absent_at=(*doubt.absent_at, turn.now))
     sent = replace(sent, doubt=doubt)
     turn.journal(sent)
@@ -114,10 +126,9 @@ def on_absent(turn: Turn, fact: OrderAbsent) -> None:
         turn.outputs.append(LookAgain(frozenset((fact.symbol,))))
 
 
-def _counts(turn: Turn, sent: Sent, doubt: Doubt, asked_at: datetime) -> bool:
+def _counts(turn: Turn, doubt: Doubt, asked_at: datetime | None) -> bool:
     """Whether a question was asked late enough for its answer to say anything."""
-    sent_at = sent.request.sent_at or doubt.since
-    if asked_at < sent_at + _seconds(turn.policy.doubt_first_s):
+    if asked_at is None or asked_at < doubt.since + _seconds(turn.policy.doubt_first_s):
         return False
     last: datetime | None = doubt.absent_at[-1] if doubt.absent_at else None
     return last is None or asked_at >= last + _seconds(turn.policy.doubt_again_s)

@@ -45,13 +45,40 @@ class SymbolRules:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryGuard:
+    """What an entry must satisfy at the moment of sending, by the venue's own mark price.
+
+    The mark may differ from `reference_price` by the fraction `max_price_deviation`, and the
+    quantity may be worth `max_notional` at most. A venue refuses with `price_deviates`, with
+    `order_cap`, or with `no_mark` where it has no mark.
+    """
+
+    reference_price: Decimal
+    max_price_deviation: Decimal
+    max_notional: Decimal
+
+    def refusal(self, qty: Decimal, mark: Decimal | None) -> tuple[str, str] | None:
+        """The code and the reason why an entry of `qty` must not be sent at this mark."""
+        if mark is None or not mark.is_finite() or mark <= 0:
+            return "no_mark", "the venue states no mark price"
+        away = abs(mark - self.reference_price)
+        if away > self.max_price_deviation * self.reference_price:
+            return "price_deviates", f"planned at {self.reference_price}, the mark is {mark}"
+        notional = qty * mark
+        if notional > self.max_notional:
+            return "order_cap", f"worth {notional} at the mark, allowed are {self.max_notional}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class PlaceOrder:
     """A request for one order. `at` is the market time of the decision behind it.
 
-    `sent_at` is its wall clock as the journal has it: a venue that checks timestamps takes the
-    order for a moment after that and never later, whoever sends it and however late. A conditional
-    order with `close_position` closes whatever is held when it triggers; its `qty` is then only
-    what was held when it was asked for.
+    `number` orders the sendings: each has the next one, given by the journal. `sent_at` is its wall
+    clock as the journal has it: a venue that checks timestamps takes the order for a moment after
+    that and never later, whoever sends it and however late. A conditional order with
+    `close_position` closes whatever is held when it triggers; its `qty` is then only what was held
+    when it was asked for. An entry has a `guard`, what only reduces has none.
     """
 
     client_order_id: str
@@ -65,6 +92,8 @@ class PlaceOrder:
     leverage: int = 1
     close_position: bool = False
     sent_at: datetime | None = None
+    number: int = 0
+    guard: EntryGuard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +108,13 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class AskOrder:
-    """A question: what became of this order?"""
+    """A question: what became of this order? `asked_at` is when, by the decider's own clock."""
 
     client_order_id: str
     symbol: str
     conditional: bool
     at: datetime
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +176,14 @@ class Trades:
 
 @dataclass(frozen=True, slots=True)
 class OrderRejected:
-    """The venue refused the order; nothing of it was executed."""
+    """The order was refused; nothing of it was executed.
+
+    `code` is the venue's number, or a word of the suite's own where a guard refused.
+    """
 
     client_order_id: str
     symbol: str
-    code: int
+    code: int | str
     reason: str
     at: datetime
 
@@ -189,13 +222,13 @@ class OrderInDoubt:
 class OrderAbsent:
     """The venue was asked: no book, no history and no trade knows the order.
 
-    `asked_at` is the wall clock before the first question.
+    `asked_at` is that of the question; an answer to a question without one proves nothing.
     """
 
     client_order_id: str
     symbol: str
     at: datetime
-    asked_at: datetime
+    asked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +236,30 @@ class VenueHealth:
     """Why no entry may be made now, by code; empty when one may."""
 
     barriers: Mapping[str, str]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Why one symbol can not be read, named or traded, and what to do about it."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """All symbols that the venue's side has in quarantine now; the others are in none."""
+
+    symbols: Mapping[str, Quarantine]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MarksSeen:
+    """The mark prices of held symbols, as the venue stated them when positions were read."""
+
+    prices: Mapping[str, Decimal]
     at: datetime
 
 
@@ -264,8 +321,10 @@ class VenueSnapshot:
     """What a venue holds for the account at one moment.
 
     `symbols` bounds it where only some were looked at. `conclusive` is False of a venue whose
-    answers may be late: what it does not show may be there all the same. `last_trades` has the
-    number and time of the newest trade that this view includes, by symbol.
+    answers may be late: what it does not show may be there all the same. `after_order` is the
+    highest number such that this order and all before it had their answer when the view was begun:
+    about a later order it says nothing. `last_trades` has the number and time of the newest trade
+    that this view includes, by symbol.
     """
 
     at: datetime
@@ -276,6 +335,7 @@ class VenueSnapshot:
     symbols: frozenset[str] | None = None
     conclusive: bool = True
     last_trades: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
+    after_order: int = 0
 
     def covers(self, symbol: str) -> bool:
         """Whether this view says anything about a symbol."""

@@ -36,8 +36,10 @@ from services.apply_layer.positions import (
     protected,
     reduced_by,
 )
-from services.apply_layer.turn import LastTrade, TakeProfitMode, Turn
+from services.apply_layer.state import LastTrade, TakeProfitMode
+from services.apply_layer.turn import Turn
 from shared.formulas import floor_to_step, harvest_scheme
+from shared.symbols import slug
 
 _PRICE_IS_PAST_THE_STOP = (-2021, -4142)
 _CLOCKS_DIFFER = (-1021, -5028)
@@ -205,7 +207,7 @@ def _opened(fact: OrderFilled, sent: Sent) -> Position:
     trade = fact.trade_id.rpartition("-")[2]
     return Position(
         # The trade tells apart two positions that were opened at the same mark.
-        position_id=f"{fact.symbol}-{int(fact.at.timestamp() * 1000)}-{trade}",
+        position_id=f"{slug(fact.symbol)}-{int(fact.at.timestamp() * 1000)}-{trade}",
         plan_id=sent.plan_id,
         intent_id=sent.intent_id,
         symbol=fact.symbol,

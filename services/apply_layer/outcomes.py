@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.apply_layer.journal import Cause, Leg, Sent, reducing
+from services.apply_layer.times import out_of_time
 from services.apply_layer.turn import Turn
 from shared.decisions import Mode
 from shared.formulas import floor_to_step
@@ -47,14 +48,16 @@ def say_refused(
 
 def send_or_refuse(turn: Turn, sent: Sent, at: datetime) -> None:
     """What the venue certainly does not have is sent now, or told to have come to nothing."""
-    code = _why_not_now(turn, sent)
-    if code is None:
+    why = _why_not_now(turn, sent)
+    if why is None:
         turn.note("sent_again", plan_id=sent.plan_id, leg=sent.leg.name)
         turn.send(sent)
     elif asked_for(sent):
-        at = max(sent.request.at, at)
+        code, reason = why
         status = "EXPIRED" if code == "stale_plan" else "REJECTED"
-        refuse(turn, sent, at=at, code=code, reason="it never reached the venue", status=status)
+        reason = f"it never reached the venue: {reason}"
+        at = max(sent.request.at, at)
+        refuse(turn, sent, at=at, code=code, reason=reason, status=status)
     else:
         turn.forget(sent.request.client_order_id)
 
@@ -64,16 +67,17 @@ def asked_for(sent: Sent) -> bool:
     return sent.leg in (Leg.ENTRY, Leg.EXIT) or sent.action == "MOVE_STOP"
 
 
-def _why_not_now(turn: Turn, sent: Sent) -> str | None:
+def _why_not_now(turn: Turn, sent: Sent) -> tuple[str, str] | None:
     """Why an order must not leave any more; what protects an open position always may."""
     if sent.leg is Leg.ENTRY:
         if turn.mode is not Mode.RUN:
-            return f"mode_{turn.mode.lower()}"
-        age_s = (turn.now - sent.produced_at).total_seconds()
-        return "stale_plan" if age_s > turn.policy.max_intent_age_s else None
+            return f"mode_{turn.mode.lower()}", f"the mode is {turn.mode}"
+        return out_of_time(turn, sent.produced_at)
     if sent.request.symbol not in turn.state.positions:
-        return "no_such_position"
-    return "mode_halt" if asked_for(sent) and turn.mode is Mode.HALT else None
+        return "no_such_position", "the position is closed"
+    if asked_for(sent) and turn.mode is Mode.HALT:
+        return "mode_halt", "the mode is HALT"
+    return None
 
 
 def send_halves(turn: Turn, sent: Sent) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from pydantic import TypeAdapter
 
@@ -68,13 +69,11 @@ class PaperVenue:
         self._kept = account
         return changed
 
-    def observe(self, message: Message) -> Iterable[VenueEvent]:
-        """A mark price triggers, fills, liquidates and settles funding."""
+    def observe(self, message: Message, received_at: datetime) -> Iterable[VenueEvent]:
+        """A confirmed mark price triggers, fills, liquidates and settles funding."""
         if not isinstance(message, MarketTick):
             return ()
-        return self._exchange.on_mark(
-            message.symbol, message.mark_price, message.timestamp, message.funding_rate
-        )
+        return self._exchange.on_tick(message, received_at)
 
     def perform(self, request: object) -> Iterable[VenueEvent]:
         """Place or cancel."""

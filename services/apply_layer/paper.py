@@ -69,6 +69,10 @@ from services.apply_layer.paper_refusals import (
     refusal_before_acceptance,
     refusal_of_exposure,
 )
+from services.apply_layer.paper_ticks import taken
+from shared.contracts import MarketTick
+from shared.symbols import slug
+from shared.ticks import is_ahead
 
 Outcome = tuple[PaperAccount, tuple[VenueEvent, ...]]
 
@@ -245,7 +249,7 @@ def _liquidate(account: PaperAccount, policy: PaperPolicy, symbol: str) -> Outco
         return account, ()
     number = book.order_count + 1
     forced = PaperOrder(
-        client_order_id=f"autoclose-{symbol}-{number}",
+        client_order_id=f"autoclose-{slug(symbol)}-{number}",
         order_id=f"{symbol}-{number}",
         side=position.side.exit,
         type=OrderType.MARKET,
@@ -330,6 +334,16 @@ class PaperExchange:
         """Work off a new mark price."""
         outcome = on_mark(self._account, self._policy, symbol, price, at, funding_rate=funding_rate)
         return self._keep(outcome, at)
+
+    def on_tick(self, tick: MarketTick, now: datetime) -> list[VenueEvent]:
+        """Work off a price of the feed once it is confirmed; `now` is the reader's clock."""
+        heard = taken(self._account, self._policy, tick, now)
+        if heard is None:
+            return []
+        self._account, price = heard
+        if is_ahead(self._at, now):
+            self._at = tick.timestamp
+        return self.on_mark(tick.symbol, price, tick.timestamp, tick.funding_rate)
 
     def snapshot(self) -> VenueSnapshot:
         """All that the venue holds, as of the latest time heard of; the epoch before any."""

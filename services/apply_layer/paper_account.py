@@ -26,6 +26,7 @@ from services.apply_layer.paper_rules import (
     LeverageBracket,
     single_bracket,
 )
+from shared.formulas import Marks
 from shared.sides import PositionSide, Side
 
 ZERO = Decimal(0)
@@ -113,7 +114,7 @@ class PaperBook:
     """All of one symbol: last mark, position, open orders, counters and ledger sums.
 
     `mark_price` without `mark_at` is a price that a seeded position came with: good for checks,
-    never for a fill.
+    never for a fill. `marks` are the last ones heard, from which the next price is confirmed.
     """
 
     symbol: str
@@ -128,6 +129,7 @@ class PaperBook:
     realized_pnl: Decimal = ZERO
     fees: Decimal = ZERO
     funding: Decimal = ZERO
+    marks: Marks | None = None
 
     def order(self, client_order_id: str) -> PaperOrder | None:
         """The open order of that id."""

@@ -17,6 +17,7 @@ from services.apply_layer.journal import (
     reducing,
 )
 from services.apply_layer.positions import Position
+from services.apply_layer.times import age_s, out_of_time
 from services.apply_layer.turn import Turn
 from shared.contracts import EntryPlan, ExitPlan, MoveStopPlan
 from shared.decisions import DeadLetter, Mode
@@ -71,12 +72,13 @@ def _refuse(turn: Turn, plan: Plan, code: str, reason: str, status: str = "REJEC
 
 
 def _enter(turn: Turn, plan: EntryPlan) -> None:
-    age_s = (turn.now - plan.produced_at).total_seconds()
     rules = turn.state.rules[plan.symbol]
     if turn.mode is not Mode.RUN:
         _refuse(turn, plan, "mode_exits_only", f"the mode is {turn.mode}")
-    elif age_s > turn.policy.max_intent_age_s:
-        _refuse(turn, plan, "stale_plan", f"it is {age_s:.1f} s old", status="EXPIRED")
+    elif late := out_of_time(turn, plan.produced_at):
+        code, reason = late
+        status = "EXPIRED" if code == "stale_plan" else "REJECTED"
+        _refuse(turn, plan, code, reason, status)
     elif plan.symbol in turn.state.positions:
         _refuse(turn, plan, "position_exists", "there is one position a symbol")
     elif plan.symbol in turn.state.left_alone:
@@ -121,7 +123,7 @@ def _enter(turn: Turn, plan: EntryPlan) -> None:
 
 def _forced_lately(turn: Turn, symbol: str) -> bool:
     at = turn.state.forced.get(symbol)
-    return at is not None and (turn.now - at).total_seconds() < turn.policy.no_reentry_s
+    return at is not None and age_s(turn, at) < turn.policy.no_reentry_s
 
 
 def _leave(turn: Turn, plan: ExitPlan | MoveStopPlan) -> None:

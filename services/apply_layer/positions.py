@@ -13,7 +13,7 @@ from typing import Any
 
 from services.apply_layer.exchange import OrderFilled, SymbolRules
 from shared.decisions import Record
-from shared.formulas import r_multiple, risk_per_unit
+from shared.formulas import Marks, r_multiple, risk_per_unit
 from shared.sides import PositionSide
 from shared.streams import position_key
 
@@ -31,7 +31,8 @@ class Position:
     `stop_order` is its client order id, None while there is none. `unprotected_s` is the longest
     time without a live stop so far, in seconds of wall clock; `unprotected_since` starts it.
     `protective_orders` counts the stops and forced closes sent, so that each has an id of its own.
-    `shown_at` is when the record last got a price, by the wall clock.
+    `shown_at` is when the record last got a price, by the wall clock, and `marks` are the last ones
+    heard, from which the next price is confirmed.
     """
 
     position_id: str
@@ -59,6 +60,7 @@ class Position:
     unprotected_s: Decimal = ZERO
     protective_orders: int = 0
     shown_at: datetime | None = None
+    marks: Marks | None = None
 
     @property
     def unrealized_pnl(self) -> Decimal:

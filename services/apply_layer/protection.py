@@ -25,11 +25,13 @@ from services.apply_layer.journal import RESTING_ID, Leg, Sent, may_protect_agai
 from services.apply_layer.outcomes import send_or_refuse
 from services.apply_layer.plans import flatten, send_stop
 from services.apply_layer.positions import ZERO, Position, exposed, protected
-from services.apply_layer.turn import LastTrade, Turn, Unexplained
+from services.apply_layer.state import LastTrade, Unexplained
+from services.apply_layer.times import age_s, heal
+from services.apply_layer.turn import Turn
 
 #: How often an unexplained quantity must have been seen before it is believed.
 _LOOKS_MIN = 3
-#: How long after a trade a position may still be shown as it was before, in seconds.
+#: How long a position may be shown as before its last trade until it is believed, in seconds.
 _LATE_S = 30.0
 
 
@@ -43,6 +45,7 @@ class Looked:
 
 def on_look(turn: Turn, looked: Looked) -> None:
     """Bring the venue and the records together, and every position under a stop."""
+    heal(turn)
     snapshot = _believable(turn, looked.snapshot)
     looked = replace(looked, snapshot=snapshot)
     _learn_rules(turn, looked)
@@ -69,6 +72,11 @@ def _covered(turn: Turn, snapshot: VenueSnapshot) -> list[Position]:
 def _believable(turn: Turn, snapshot: VenueSnapshot) -> VenueSnapshot:
     """The view without the symbols whose position is older than a trade that we have applied."""
     late = {found.symbol for found in snapshot.positions if _is_late(turn, found)}
+    since = {symbol: turn.state.late.get(symbol, turn.now) for symbol in late}
+    unseen = {s: at for s, at in turn.state.late.items() if not snapshot.covers(s)}
+    if since | unseen != turn.state.late:
+        turn.state = replace(turn.state, late=since | unseen)
+    late = {symbol for symbol in late if age_s(turn, since[symbol]) < _LATE_S}
     if not late:
         return snapshot
     told = {p.symbol for p in snapshot.positions} | turn.state.positions.keys()
@@ -84,11 +92,9 @@ def _believable(turn: Turn, snapshot: VenueSnapshot) -> VenueSnapshot:
 
 
 def _is_late(turn: Turn, found: VenuePosition) -> bool:
-    """Whether a position is shown as before its last trade; not for ever, lest none watches it."""
+    """Whether a position is shown as before its last trade, both by the venue's own times."""
     last = turn.state.trades.get(found.symbol)
-    if last is None or found.updated_at is None or found.updated_at >= last.at:
-        return False
-    return (turn.now - last.at).total_seconds() < _LATE_S
+    return last is not None and found.updated_at is not None and found.updated_at < last.at
 
 
 def _learn_trades(turn: Turn, snapshot: VenueSnapshot) -> None:
@@ -155,8 +161,7 @@ def _lasts(turn: Turn, symbol: str, qty: Decimal) -> bool:
     now = replace(before, looks=before.looks + 1)
     unexplained = {**turn.state.unexplained, symbol: now}
     turn.state = replace(turn.state, unexplained=unexplained)
-    stood_s = (turn.now - now.since).total_seconds()
-    return now.looks >= _LOOKS_MIN and stood_s >= turn.policy.settle_s
+    return now.looks >= _LOOKS_MIN and age_s(turn, now.since) >= turn.policy.settle_s
 
 
 def _explained(turn: Turn, symbol: str) -> None:
@@ -196,8 +201,7 @@ def _protect(turn: Turn, position: Position, looked: Looked) -> None:
     naked = exposed(position, turn.now)
     turn.keep(naked)
     since = naked.unprotected_since or turn.now
-    overdue = (turn.now - since).total_seconds() > turn.policy.naked_limit_s
-    if overdue and not looked.starting:
+    if age_s(turn, since) > turn.policy.naked_limit_s and not looked.starting:
         flatten(turn, naked, "no stop could be placed")
     elif not waiting or may_protect_again(waiting):
         turn.note("stop_missing", "error", symbol=position.symbol, position_id=position.position_id)
@@ -211,8 +215,8 @@ def _is_newer(turn: Turn, position: Position, snapshot: VenueSnapshot) -> bool:
 
 
 def _after(sent: Sent, snapshot: VenueSnapshot) -> bool:
-    sent_at = sent.request.sent_at
-    return not snapshot.conclusive and sent_at is not None and sent_at >= snapshot.at
+    """Whether an order had no answer yet when this view was begun; no clock has a say in it."""
+    return not snapshot.conclusive and sent.request.number > snapshot.after_order
 
 
 def _rely_on(turn: Turn, position: Position, snapshot: VenueSnapshot) -> bool:

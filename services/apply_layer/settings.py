@@ -14,10 +14,13 @@ from services.apply_layer.outside import PaperVenue
 from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.paper_rules import BUILT_IN_RULES, default_rules
-from services.apply_layer.turn import Policy, TakeProfitMode
+from services.apply_layer.state import Policy, TakeProfitMode
+from shared.contracts.fields import Symbol
+from shared.contracts.values import LEVERAGE_MAX
 from shared.formulas import NoSafeStop, exit_levels, unreachable_rungs
 from shared.settings import Section
 from shared.sides import PositionSide, Side
+from shared.symbols import slug
 
 _ON_THIS_MACHINE = re.compile(r"(?:http|ws)://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?/?")
 
@@ -31,20 +34,20 @@ class RulesSettings(Section):
     max_qty: Decimal | None = Field(default=None, gt=0)
     min_notional: Decimal | None = Field(default=None, ge=0)
     reduce_only_min_notional: Decimal | None = Field(default=None, ge=0)
-    max_leverage: int | None = Field(default=None, ge=1, le=125)
+    max_leverage: int | None = Field(default=None, ge=1, le=LEVERAGE_MAX)
     maintenance_margin_rate: Decimal | None = Field(default=None, ge=0, lt=1)
 
 
 class SeedSettings(Section):
     """`[[apply_layer.paper.position]]`: a position that the account holds from the start."""
 
-    symbol: str
+    symbol: Symbol
     side: PositionSide
     qty: Decimal = Field(gt=0)
     entry_price: Decimal = Field(gt=0)
     mark_price: Decimal | None = Field(default=None, gt=0)
     stop_loss: Decimal | None = Field(default=None, gt=0)
-    leverage: int = Field(default=10, ge=1, le=125)
+    leverage: int = Field(default=10, ge=1, le=LEVERAGE_MAX)
     opened_at: datetime = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -55,7 +58,7 @@ class PaperSettings(Section):
     taker_fee: Decimal = Field(default=Decimal("0.0005"), ge=0, lt=1)
     slippage_bps: Decimal = Field(default=Decimal(1), ge=0, lt=10_000)
     funding: bool = True
-    symbol: dict[str, RulesSettings] = {}
+    symbol: dict[Symbol, RulesSettings] = {}
     position: tuple[SeedSettings, ...] = ()
 
 
@@ -114,7 +117,7 @@ class ApplyLayerSettings(Section):
     fixed = frozenset({"venue", "symbols", "paper", "live"})
 
     venue: Literal["paper", "binance-usdm"] = "paper"
-    symbols: tuple[str, ...] = ()
+    symbols: tuple[Symbol, ...] = ()
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)
     naked_limit_s: Decimal = Field(default=Decimal(2), gt=0)
     price_every_s: Decimal = Field(default=Decimal(1), ge=0)
@@ -200,7 +203,7 @@ def _position(seed: SeedSettings) -> VenuePosition:
 
 def _stop(seed: SeedSettings) -> OpenOrder:
     return OpenOrder(
-        client_order_id=f"seed-{seed.symbol}",
+        client_order_id=f"seed-{slug(seed.symbol)}",
         order_id="",
         symbol=seed.symbol,
         side=seed.side.exit,

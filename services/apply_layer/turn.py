@@ -1,103 +1,30 @@
-"""apply_layer's state, and one decision in the making: what it changes and what it puts out."""
+"""One decision in the making: what it changes in the state and what it puts out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
-from services.apply_layer.exchange import OrderFilled, SymbolRules
+from services.apply_layer.exchange import OrderFilled
 from services.apply_layer.journal import Leg, Proof, Sent
 from services.apply_layer.positions import Position, position_block, position_record
+from services.apply_layer.state import ORDERS, Policy, State
 from shared.contracts import (
     FillResult,
     PositionResult,
     RefusedResult,
     StopMovedResult,
 )
-from shared.decisions import Mode, Note, Record
-from shared.repeats import Seen
+from shared.decisions import Mode, Note
 from shared.sides import Side
-from shared.streams import VENUE_KEY
+from shared.symbols import slug
 
 _ID_LENGTH_MAX = 64
 #: Proofs that ended a doubt, kept for whoever asks how.
 _PROOFS_KEPT = 500
-
-
-class TakeProfitMode(StrEnum):
-    """Who takes the profit. HARVEST: the ladder. BRACKET: one target. SCHEME: three targets."""
-
-    HARVEST = "harvest"
-    BRACKET = "bracket"
-    SCHEME = "scheme"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Times in seconds of wall clock. `adopt=False` leaves positions of others alone.
-
-    An order in doubt counts as absent after two answers that know nothing of it, the first not
-    before `doubt_first_s` after it was sent, the second `doubt_again_s` later. A quantity of the
-    venue's that its trades do not explain is believed once it has stood for `settle_s`. After the
-    venue forced a position closed, its symbol takes no entry for `no_reentry_s`.
-    """
-
-    max_intent_age_s: Decimal = Decimal(30)
-    naked_limit_s: Decimal = Decimal(2)
-    price_every_s: Decimal = Decimal(1)
-    adopt: bool = True
-    take_profit_mode: TakeProfitMode = TakeProfitMode.HARVEST
-    doubt_first_s: Decimal = Decimal(10)
-    doubt_again_s: Decimal = Decimal(10)
-    settle_s: Decimal = Decimal(5)
-    no_reentry_s: Decimal = Decimal(3600)
-
-
-@dataclass(frozen=True, slots=True)
-class LastTrade:
-    """The newest trade of a symbol that was applied; later ones have higher numbers."""
-
-    number: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Unexplained:
-    """A quantity that the venue states and our trades do not; `since` is wall clock."""
-
-    qty: Decimal
-    since: datetime
-    looks: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """All by symbol, but orders without a final outcome and proofs by client order id.
-
-    `left_alone` holds the quantity of positions of somebody else that are not to be adopted,
-    `trades` the last trade applied, `unexplained` a quantity of the venue's that no
-    trade explains yet, `forced` when the venue last forced a position closed. `stops_refused` has
-    the venue's words for a position that stands naked because of them. `barriers` says by code why
-    no entry may be made.
-    """
-
-    positions: Mapping[str, Position] = field(default_factory=dict)
-    orders: Mapping[str, Sent] = field(default_factory=dict)
-    seen: Mapping[str, tuple[Seen, ...]] = field(default_factory=dict)
-    rules: Mapping[str, SymbolRules] = field(default_factory=dict)
-    statements: Mapping[str, int] = field(default_factory=dict)
-    left_alone: Mapping[str, Decimal] = field(default_factory=dict)
-    trades: Mapping[str, LastTrade] = field(default_factory=dict)
-    unexplained: Mapping[str, Unexplained] = field(default_factory=dict)
-    forced: Mapping[str, datetime] = field(default_factory=dict)
-    stops_refused: Mapping[str, str] = field(default_factory=dict)
-    barriers: Mapping[str, str] = field(default_factory=dict)
-    proofs: Mapping[str, Proof] = field(default_factory=dict)
 
 
 class Turn:
@@ -130,8 +57,11 @@ class Turn:
         self.outputs.append(position_record(position))
 
     def send(self, sent: Sent) -> None:
-        """Write an order into the journal and ask the venue for it."""
-        sent = replace(sent, request=replace(sent.request, sent_at=self.now), doubt=None)
+        """Write an order into the journal under the next number, and ask the venue for it."""
+        number = self.state.numbers.get(ORDERS, 0) + 1
+        self.state = replace(self.state, numbers={**self.state.numbers, ORDERS: number})
+        request = replace(sent.request, sent_at=self.now, number=number)
+        sent = replace(sent, request=request, doubt=None)
         self.journal(sent)
         self.outputs.append(sent.request)
 
@@ -244,7 +174,7 @@ class Turn:
         number = self.state.statements.get(symbol, 0) + 1
         statements = {**self.state.statements, symbol: number}
         self.state = replace(self.state, statements=statements)
-        name = f"{word}.{symbol}.{number}"
+        name = f"{word}.{slug(symbol)}.{number}"
         self.outputs.append(
             PositionResult(
                 **self._head(name, at, None),
@@ -295,20 +225,6 @@ class Turn:
             "plan_id": sent.plan_id if sent else None,
             "intent_id": sent.intent_id if sent else None,
         }
-
-
-def venue_record(state: State) -> Record:
-    """`quantum:venue`: why no entry may be made, what is in doubt, and which stop was refused."""
-    unknown = {
-        name: f"{sent.request.symbol} {sent.leg.name} since {sent.doubt.since.isoformat()}"
-        for name, sent in sorted(state.orders.items())
-        if sent.doubt is not None
-    }
-    fields = {"entries": "barred" if state.barriers else "open"}
-    fields |= {f"barrier.{code}": text for code, text in sorted(state.barriers.items())}
-    fields |= {f"unknown.{name}": text for name, text in unknown.items()}
-    fields |= {f"stop_refused.{s}": text for s, text in sorted(state.stops_refused.items())}
-    return Record(VENUE_KEY, fields)
 
 
 def forced_by(fill: OrderFilled) -> str:

@@ -20,7 +20,7 @@ from shared.formulas import (
     exit_levels,
     leverage_sensitivity_factor,
     round_toward,
-    safe_stop_fraction,
+    unsafe_exit,
 )
 
 _LSF_DIGITS = Decimal("0.000000000001")
@@ -103,8 +103,8 @@ def _levels(plan: AwaitingExitsPlan, now: datetime, policy: Policy) -> Levels | 
         detail = f"it is {age_s:.1f} s old, {policy.max_intent_age_s} are allowed"
         return Refusal("stale_plan", detail)
     exits = policy.exits_for(plan)
-    if plan.stop_loss is not None:
-        return _kept(plan, plan.stop_loss, exits)
+    if plan.stop_loss is not None and plan.take_profit is not None:
+        return _kept(plan, plan.stop_loss, plan.take_profit, exits)
     computed = exit_levels(
         side=plan.side,
         entry_price=plan.entry_price,
@@ -127,14 +127,24 @@ def _levels(plan: AwaitingExitsPlan, now: datetime, policy: Policy) -> Levels | 
     return Levels(stop_loss, (targets[0], targets[1], targets[2]))
 
 
-def _kept(plan: AwaitingExitsPlan, stop_loss: Decimal, exits: ExitPolicy) -> Levels | Refusal:
-    """A producer's own exits, whose sides the contract has checked, if the stop comes in time."""
-    distance = abs(plan.entry_price - stop_loss) / plan.entry_price
-    if distance > safe_stop_fraction(plan.leverage, exits):
-        return Refusal("stop_beyond_liquidation", "the given stop would fire after liquidation")
+def _kept(
+    plan: AwaitingExitsPlan, stop_loss: Decimal, take_profit: Decimal, exits: ExitPolicy
+) -> Levels | Refusal:
+    """A producer's own exits, if both are at a sane distance by the symbol's own tunables."""
+    unsafe = unsafe_exit(
+        side=plan.side,
+        entry_price=plan.entry_price,
+        leverage=plan.leverage,
+        tick_size=plan.tick_size,
+        stop_loss=stop_loss,
+        take_profit=take_profit,
+        policy=exits,
+    )
+    if unsafe is not None:
+        return Refusal(*unsafe)
     rounded, target = (
-        price and round_toward(price, entry_price=plan.entry_price, tick_size=plan.tick_size)
-        for price in (stop_loss, plan.take_profit)
+        round_toward(price, entry_price=plan.entry_price, tick_size=plan.tick_size)
+        for price in (stop_loss, take_profit)
     )
     if rounded is None or target is None:
         return Refusal("tick_too_coarse", f"no tick of {plan.tick_size} between entry and a level")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, TypeAdapter
 
 from services.exitbrain.decider import Policy
+from shared.contracts.fields import Symbol
 from shared.formulas import ExitPolicy
 from shared.settings import Section
 
@@ -40,7 +41,7 @@ class ExitbrainSettings(Section):
 
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)
     exits: Tunables = {}
-    symbol: dict[str, Tunables] = {}
+    symbol: dict[Symbol, Tunables] = {}
 
     def policy(self) -> Policy:
         """What the decider goes by; a symbol's own tunables stand on those of all."""

@@ -30,14 +30,18 @@ from shared.contracts import (
 from shared.decisions import Note, Received, Record
 from shared.formulas import (
     MarketState,
+    Marks,
+    confirmed,
     harvest,
     kill_parts,
     locked_stop,
+    marks_after,
     observe_close,
     observe_regime,
     ratcheted_stop,
 )
 from shared.streams import harvest_key
+from shared.ticks import believable, is_late
 
 _NEUTRAL_TS = 0.3
 _SHOWN = Decimal("0.0001")
@@ -51,10 +55,14 @@ _REFUSALS_COUNTED_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The last mark price of a symbol; its minute closes when the next one begins."""
+    """The last confirmed price of a symbol; its minute closes when the next one begins.
+
+    `marks` are what it was confirmed from, and None if that is not known.
+    """
 
     mark_price: Decimal
     at: datetime
+    marks: Marks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
     """Decide one event: a price, or what apply_layer says became of a plan."""
     match received.event:
         case MarketTick() as tick:
-            state, fresh = _observe(state, tick)
+            state, fresh = _observe(state, tick, received.received_at)
             if not fresh or tick.symbol not in state.held:
                 return state, ()
             return _evaluate(state, tick.symbol, tick.timestamp, received, policy)
@@ -80,12 +88,14 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
             return state, ()
 
 
-def _observe(state: State, tick: MarketTick) -> tuple[State, bool]:
+def _observe(state: State, tick: MarketTick, now: datetime) -> tuple[State, bool]:
     """Take over a price; when it begins a new minute, the one before it is a close."""
     symbol, before = tick.symbol, state.prices.get(tick.symbol)
-    if before is not None and tick.timestamp <= before.at:
+    if before is not None and is_late(tick, before.at, now):
         return state, False
-    prices = {**state.prices, symbol: Price(tick.mark_price, tick.timestamp)}
+    last = None if before is None else before.marks or (before.mark_price,) * 3
+    marks = marks_after(last, tick.mark_price, recorded=tick.recorded)
+    prices = {**state.prices, symbol: Price(confirmed(marks), tick.timestamp, marks)}
     if before is None or _minute(tick.timestamp) == _minute(before.at):
         return State(prices, state.markets, state.held), True
     market = observe_close(state.markets.get(symbol, MarketState()), before.mark_price)
@@ -122,15 +132,33 @@ def _learn(
         held = opened(result, own)
         outputs.append(_tell_of_plan(held))
     else:
-        held = _settle(updated(before, result, own), result, own, outputs)
+        held = _settle(updated(before, result, own), result, received.received_at, own, outputs)
     state = replace(state, held={**state.held, symbol: held})
-    price = state.prices.get(symbol)
-    # What was last heard may be older than the position: that price says nothing about it.
     new = before is None or before.position_id != held.position_id
-    if price is None or (new and price.at < result.timestamp):
-        return state, outputs
-    state, more = _evaluate(state, symbol, max(price.at, result.timestamp), received, policy)
+    state, speaks = _price_of(state, held, result, new=new)
+    if not speaks:
+        at = believable(received.received_at, result.timestamp)
+        view = _view(state, held, held.entry_price, policy, at=at, now=received.received_at)
+        return state, [*outputs, harvest_record(view)]
+    at = believable(received.received_at, state.prices[symbol].at, result.timestamp)
+    state, more = _evaluate(state, symbol, at, received, policy, settled=True)
     return state, [*outputs, *more]
+
+
+def _price_of(state: State, held: Held, result: ApplyResult, *, new: bool) -> tuple[State, bool]:
+    """The state with a price for a position, and whether it says anything of the position.
+
+    What was last heard may be older than the position. Then the first price that comes is
+    confirmed by the one that it was opened at, and by nothing that was before.
+    """
+    price = state.prices.get(held.symbol)
+    if price is not None and not (new and price.at < result.timestamp):
+        return state, True
+    entry = (held.entry_price,) * 3
+    if price is None:
+        price = Price(held.entry_price, result.timestamp)
+    prices = {**state.prices, held.symbol: replace(price, marks=entry)}
+    return replace(state, prices=prices), False
 
 
 def _tell_of_plan(held: Held) -> Note:
@@ -149,7 +177,9 @@ def _tell_of_plan(held: Held) -> Note:
     )
 
 
-def _settle(held: Held, result: ApplyResult, policy: Policy, outputs: list[object]) -> Held:
+def _settle(
+    held: Held, result: ApplyResult, now: datetime, policy: Policy, outputs: list[object]
+) -> Held:
     """Match a result with what was asked; a refusal sets the time of the next attempt."""
     if result.intent_id is None:
         return held
@@ -180,54 +210,88 @@ def _settle(held: Held, result: ApplyResult, policy: Policy, outputs: list[objec
     )  # fmt: skip
     backoff = Backoff(
         refusals=min(refusals + 1, _REFUSALS_COUNTED_MAX),
-        retry_at=result.timestamp + timedelta(seconds=float(delay_s)),
+        retry_at=believable(now, result.timestamp) + timedelta(seconds=float(delay_s)),
     )
     return replace(held, backoffs={**others, wish: backoff})
 
 
 def _evaluate(
-    state: State, symbol: str, at: datetime, received: Received[Any], policy: Policy
+    state: State,
+    symbol: str,
+    at: datetime,
+    received: Received[Any],
+    policy: Policy,
+    *,
+    settled: bool = False,
 ) -> tuple[State, Sequence[object]]:
-    """Look at one position once: kill score, ladder, lock; and show what was seen."""
-    own, held, price = policy.of(symbol), state.held[symbol], state.prices[symbol]
-    market = state.markets.get(symbol, MarketState())
-    r = held.r_net(price.mark_price, own.cost_bps)
-    ts = market.ts
-    parts = kill_parts(
-        regime_flip=held.watch.flipped,
-        sigma_ratio=market.sigma_ratio,
-        ts_aligned=_NEUTRAL_TS if ts is None else held.side.sign * ts,
-        age_s=max((at - held.opened_at).total_seconds(), 0.0),
-    )
-    if r > held.r_max:
-        held = replace(held, r_max=r)
-    held = _give_up_waiting(held, received.received_at, own)
-    view = View(held, price.mark_price, at, received.received_at, r, parts, own)
+    """Look at one position once: kill score, ladder, lock; and show what was seen.
+
+    `settled` says that a result came: what it changed is shown at once.
+    """
+    before, own, now = state.held[symbol], policy.of(symbol), received.received_at
+    # A position was not opened after the price that it is looked at by.
+    held = replace(before, opened_at=at) if before.opened_at > at else before
+    view = _view(state, held, state.prices[symbol].mark_price, policy, at=at, now=now)
+    if view.r > held.r_max:
+        held = replace(held, r_max=view.r)
+    held = _give_up_waiting(held, now, own)
+    view = replace(view, held=held)
     held, outputs = _act(view)
-    shown = held.shown_at
-    if (
-        outputs
-        or shown is None
-        or ((received.received_at - shown).total_seconds() >= own.show_every_s)
-    ):
-        held = replace(held, shown_at=received.received_at)
+    if outputs or settled or _standing(held) != _standing(before) or _is_due(held, now, own):
+        held = replace(held, shown_at=now)
         outputs.append(harvest_record(replace(view, held=held)))
-    if held is state.held[symbol]:
+    if held is before:
         return state, outputs
     return replace(state, held={**state.held, symbol: held}), outputs
 
 
+def _view(
+    state: State, held: Held, mark_price: Decimal, policy: Policy, *, at: datetime, now: datetime
+) -> View:
+    """What a position looks like at a price."""
+    own = policy.of(held.symbol)
+    market = state.markets.get(held.symbol, MarketState())
+    parts = kill_parts(
+        regime_flip=held.watch.flipped,
+        sigma_ratio=market.sigma_ratio,
+        ts_aligned=_NEUTRAL_TS if market.ts is None else held.side.sign * market.ts,
+        age_s=max((at - held.opened_at).total_seconds(), 0.0),
+    )
+    r = held.r_net(mark_price, own.cost_bps)
+    return View(held, mark_price, at, now, r, parts, own)
+
+
+def _standing(held: Held) -> tuple[object, ...]:
+    """What the record shows besides the figures that move with every price."""
+    reached = sum(held.r_max >= planned.rung.r_level for planned in held.plan)
+    asked = (held.exit_asked, held.stop_asked, held.backoffs)
+    return held.qty, held.harvested_qty, held.risk_per_unit, held.plan, reached, asked
+
+
+def _is_due(held: Held, now: datetime, policy: Policy) -> bool:
+    """Whether the figures are to be shown again; a time ahead of the clock here is none."""
+    shown = held.shown_at
+    return shown is None or not 0 <= (now - shown).total_seconds() < policy.show_every_s
+
+
 def _give_up_waiting(held: Held, now: datetime, policy: Policy) -> Held:
     """Nothing answered in time: stop waiting, so that what is still due is asked again."""
+    return (
+        replace(
+            held,
+            exit_asked=_still_awaited(held.exit_asked, now, policy),
+            stop_asked=_still_awaited(held.stop_asked, now, policy),
+        )
+        if held.exit_asked or held.stop_asked
+        else held
+    )
 
-    def overdue(asked: Asked | None) -> bool:
-        return asked is not None and (now - asked.at).total_seconds() > policy.answer_within_s
 
-    if overdue(held.exit_asked):
-        held = replace(held, exit_asked=None)
-    if overdue(held.stop_asked):
-        held = replace(held, stop_asked=None)
-    return held
+def _still_awaited(asked: Asked | None, now: datetime, policy: Policy) -> Asked | None:
+    if asked is None or (now - asked.at).total_seconds() > policy.answer_within_s:
+        return None
+    # The clock went back over a restart: the wait is counted from here.
+    return replace(asked, at=now) if asked.at > now else asked
 
 
 def _act(view: View) -> tuple[Held, list[object]]:
@@ -245,7 +309,10 @@ def _act(view: View) -> tuple[Held, list[object]]:
 def _may_ask(view: View, wish: str) -> bool:
     """Whether a wish of this kind was not refused, or long enough ago."""
     backoff = view.held.backoffs.get(wish)
-    return backoff is None or view.at >= backoff.retry_at
+    if backoff is None or view.at >= backoff.retry_at:
+        return True
+    # No wait is longer than the longest: that time was told by a clock that was ahead.
+    return (backoff.retry_at - view.at).total_seconds() > view.policy.retry_longest_s
 
 
 def _ask_for_exit(view: View, outputs: list[object]) -> Held:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from services.harvest_brain.positions import Policy
+from shared.contracts.fields import Symbol
 from shared.formulas import DEFAULT_LADDER, Rung
 from shared.settings import Section
 
@@ -52,7 +53,7 @@ class HarvestBrainSettings(HarvestTunables):
     retry_longest_s: Decimal = Field(default=Decimal(60), gt=0)
     answer_within_s: Decimal = Field(default=Decimal(15), gt=0)
     show_every_s: Decimal = Field(default=Decimal(1), ge=0)
-    symbol: dict[str, HarvestTunables] = {}
+    symbol: dict[Symbol, HarvestTunables] = {}
 
     def policy(self) -> Policy:
         """What the decider goes by; a symbol's own tunables stand on those of all."""

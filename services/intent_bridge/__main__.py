@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from services.intent_bridge.decider import Policy, State, decide
+from services.intent_bridge.decider import decide
 from services.intent_bridge.settings import IntentBridgeSettings
+from services.intent_bridge.state import Policy, State
 from shared.daemon import run_service
 from shared.metrics import RunnerMetrics
 from shared.runner import Service

@@ -16,9 +16,10 @@ from decimal import Decimal
 from typing import Any
 
 from services.market_feed.replay import Tick
-from shared.contracts import MarketTick
+from shared.contracts import REPLAY_SOURCE, MarketTick
 from shared.decisions import Received
 from shared.streams import BATCH
+from shared.symbols import slug
 
 #: How soon to look again whether the readers are done, in seconds.
 POLL_S = 0.0003
@@ -110,8 +111,8 @@ def _message(tick: Tick, produced_at: datetime) -> MarketTick:
     return MarketTick(
         timestamp=tick.at,
         produced_at=produced_at,
-        source="market_feed",
-        tick_id=f"{tick.symbol}-{int(tick.at.timestamp() * 1000)}",
+        source=REPLAY_SOURCE,
+        tick_id=f"{slug(tick.symbol)}-{int(tick.at.timestamp() * 1000)}",
         symbol=tick.symbol,
         mark_price=tick.price,
         funding_rate=tick.funding_rate,

@@ -28,7 +28,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import cast
 
-from shared.contracts.fields import SYMBOL_PATTERN
+from shared.symbols import is_symbol
 
 _USED = ("open_time", "open", "high", "low", "close", "volume", "close_time")
 COLUMNS = (*_USED, "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume", "ignore")
@@ -43,8 +43,8 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?"
 _BAR = re.compile(
     rf"({_TIME})" + rf",({_NUMBER})" * 5 + rf",({_TIME})" + rf",{_NUMBER}" * 5 + r"(?:\r?\n)?"
 )
-_FILE_NAME = re.compile(rf"({SYMBOL_PATTERN})-([0-9]+[A-Za-z]+)(?:-[^/]*)?\.(?:csv|csv\.gz|zip)")
-_EXPLICIT = re.compile(rf"({SYMBOL_PATTERN})=(.+)")
+_FILE_NAME = re.compile(r"([^/=]+?)-([0-9]+[A-Za-z]+)(?:-[^/]*)?\.(?:csv|csv\.gz|zip)")
+_EXPLICIT = re.compile(r"([^/=]+)=(.+)", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -170,10 +170,10 @@ def _checked(source: str) -> CandleFile:
 
 def _named(source: str) -> tuple[Path, str, str | None]:
     """A source's path, its symbol and, where the file's name states one, its interval."""
-    if explicit := _EXPLICIT.fullmatch(source):
+    if (explicit := _EXPLICIT.fullmatch(source)) and is_symbol(explicit[1]):
         return Path(explicit[2]), explicit[1], None
     path = Path(source)
-    if name := _FILE_NAME.fullmatch(path.name):
+    if (name := _FILE_NAME.fullmatch(path.name)) and is_symbol(name[1]):
         return path, name[1], name[2]
     reason = "the name is not like BTCUSDT-1m-2025-06.csv, .csv.gz or .zip"
     raise MalformedCandles(path, None, f"{reason}; rename it, or give SYMBOL=path")

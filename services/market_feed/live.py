@@ -33,6 +33,7 @@ from services.market_feed.events import (
 from services.market_feed.replay import ticks
 from shared.contracts import HISTORY_SOURCE, MarketTick
 from shared.decisions import Note, Received
+from shared.symbols import slug
 
 _MILLISECOND, _SECOND, _MINUTE = (
     timedelta(milliseconds=1),
@@ -273,7 +274,7 @@ def _message(
         timestamp=at,
         produced_at=now,
         source=source,
-        tick_id=f"{symbol}-{int(at.timestamp() * 1000)}",
+        tick_id=f"{slug(symbol)}-{int(at.timestamp() * 1000)}",
         symbol=symbol,
         mark_price=price,
         funding_rate=rate,

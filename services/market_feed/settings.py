@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from services.market_feed.decider import Policy
-from shared.contracts.fields import SYMBOL_PATTERN
+from shared.contracts.fields import Symbol
 from shared.settings import Section
 from shared.streams import BATCH
 
@@ -53,9 +53,7 @@ class MarketFeedSettings(Section):
     speed: Annotated[Decimal, Field(gt=0)] | Literal["max"] = Decimal(1)
     max_ticks_ahead: int = Field(default=BATCH, ge=1, le=BATCH)
     until_end: bool = False
-    symbols: tuple[Annotated[str, Field(pattern=f"^(?:{SYMBOL_PATTERN})$")], ...] = Field(
-        default=(), max_length=_MOST_SYMBOLS
-    )
+    symbols: tuple[Symbol, ...] = Field(default=(), max_length=_MOST_SYMBOLS)
     live: LiveSettings = LiveSettings()
 
     def policy(self) -> Policy:

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from services.notifier.outbox import Policy, Quiet
 from services.notifier.values import Kind, Severity
+from shared.contracts.fields import Symbol
 from shared.settings import Section
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
@@ -25,7 +26,7 @@ class NotifierSettings(Section):
 
     receivers_file: str | None = None
     kinds: tuple[Kind, ...] = ()
-    symbols: tuple[str, ...] = ()
+    symbols: tuple[Symbol, ...] = ()
     min_severity: Literal["info", "warning", "urgent"] = "info"
     quiet_hours: str = ""
     time_zone: str = "UTC"

@@ -12,8 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from shared.contracts import MarketTick
-from shared.formulas import WINDOW_CLOSES, AverageTrueRange, Bar, MarketState, observe_close
+from shared.contracts import HISTORY_SOURCE, MarketTick
+from shared.formulas import (
+    WINDOW_CLOSES,
+    AverageTrueRange,
+    Bar,
+    MarketState,
+    Marks,
+    confirmed,
+    marks_after,
+    observe_close,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
@@ -33,8 +42,9 @@ EDGE_MINUTES = 5
 class Forming:
     """The last tick of a symbol, and the hour that it belongs to as far as it has come.
 
-    `minute` is the tick's; `hour_from` is the minute of the hour's first tick. `divergence` is the
-    last one that a tick told, and `diverged_at` that tick's time.
+    `minute` is the tick's; `price` is the confirmed one, from `marks`. `hour_from` is the minute of
+    the hour's first tick. `divergence` is the last one that a tick told, and `diverged_at` that
+    tick's time.
     """
 
     at: datetime
@@ -47,6 +57,7 @@ class Forming:
     hour_low: Decimal
     divergence: Decimal | None = None
     diverged_at: datetime | None = None
+    marks: Marks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +89,16 @@ def minute_of(at: datetime) -> int:
 
 
 def with_tick(forming: Forming | None, tick: MarketTick, minute: int) -> Forming:
-    """What is forming after one more tick; a funding rate holds until another is told."""
-    price, rate = tick.mark_price, tick.funding_rate
+    """What is forming after one more tick; a funding rate holds until another is told.
+
+    Bars are built from confirmed prices. Those of candles are taken as they are, a replay's and
+    those that fill a gap: their high and low are those of the hour.
+    """
+    marks = None if forming is None else forming.marks or (forming.price,) * 3
+    marks = marks_after(
+        marks, tick.mark_price, recorded=tick.recorded or tick.source == HISTORY_SOURCE
+    )
+    price, rate = confirmed(marks), tick.funding_rate
     divergence = tick.exchange_divergence
     diverged_at = None if divergence is None else tick.timestamp
     if forming is not None:
@@ -89,7 +108,7 @@ def with_tick(forming: Forming | None, tick: MarketTick, minute: int) -> Forming
             divergence, diverged_at = forming.divergence, forming.diverged_at
     if forming is None or minute // HOUR_MINUTES != forming.minute // HOUR_MINUTES:
         hour = (minute, price, price, price)
-        return Forming(tick.timestamp, minute, price, rate, *hour, divergence, diverged_at)
+        return Forming(tick.timestamp, minute, price, rate, *hour, divergence, diverged_at, marks)
     return Forming(
         tick.timestamp,
         minute,
@@ -101,7 +120,27 @@ def with_tick(forming: Forming | None, tick: MarketTick, minute: int) -> Forming
         min(price, forming.hour_low),
         divergence,
         diverged_at,
+        marks,
     )
+
+
+def back_at(forming: Forming, at: datetime) -> Forming:
+    """What is forming, when it was of a time that has not come: nothing of its hour is kept."""
+    price, minute = forming.price, minute_of(at)
+    return Forming(
+        at, minute, price, forming.funding_rate, minute, price, price, price, marks=forming.marks
+    )
+
+
+def closes_until(history: History, minute: int) -> History:
+    """The closes without those of a time that has not come."""
+    kept = bisect_right(history.minutes, minute)
+    return History(history.minutes[:kept], history.closes[:kept])
+
+
+def bars_until(hours: Hours, at: datetime) -> Hours:
+    """The hourly bars without those of a time that has not come."""
+    return replace(hours, bars=tuple(bar for bar in hours.bars if bar.open_time <= at))
 
 
 def recent_divergence(forming: Forming) -> Decimal:

@@ -23,19 +23,25 @@ from services.trading_bot.bars import (
     Forming,
     History,
     Hours,
+    back_at,
+    bars_until,
     change_24h,
     close_hour,
     close_minute,
     close_step,
+    closes_until,
     minute_of,
     recent_divergence,
     with_tick,
 )
 from services.trading_bot.strategies import MarketView, Signal, Strategy
 from shared.contracts import HISTORY_SOURCE, EntryIntent, MarketTick
+from shared.contracts.values import LEVERAGE_MAX
 from shared.decisions import Note, Received
 from shared.formulas import MarketState, Regime
 from shared.sides import Side
+from shared.symbols import slug
+from shared.ticks import is_late
 
 #: Of the 56 characters of an intent id, symbol, milliseconds, side and dots may take 41.
 MODEL_IN_ID_CHARS = 15
@@ -79,7 +85,7 @@ class Policy:
         """Refuse at the start what would else come to light at the first signal."""
         for symbol in (*self.overrides, ""):
             size, leverage = self.size_of(symbol)
-            if not (size > 0 and 1 <= leverage <= 125):
+            if not (size > 0 and 1 <= leverage <= LEVERAGE_MAX):
                 raise ValueError(f"{symbol} size {size} and leverage {leverage} are not tradable")
 
     def size_of(self, symbol: str) -> tuple[Decimal, int]:
@@ -113,7 +119,9 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
         return state, ()
     closing = state.forming.get(symbol)
     if closing is not None and tick.timestamp <= closing.at:
-        return state, ()
+        if is_late(tick, closing.at, received.received_at):
+            return state, ()
+        state, closing = _back_in_time(state, symbol, closing, tick.timestamp)
     minute = minute_of(tick.timestamp)
     formed = with_tick(closing, tick, minute)
     forming = {**state.forming, symbol: formed}
@@ -125,6 +133,20 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
     if _is_history(tick, received.received_at, policy):
         return state, ()
     return _ask(state, _view(state, symbol, formed), received.received_at, policy)
+
+
+def _back_in_time(
+    state: State, symbol: str, closing: Forming, at: datetime
+) -> tuple[State, Forming]:
+    """The state without what a tick from ahead of time left in it; nothing closes by that."""
+    history = closes_until(state.history.get(symbol, NO_HISTORY), minute_of(at))
+    hours = bars_until(state.hours.get(symbol, NO_HOURS), at)
+    state = replace(
+        state,
+        history={**state.history, symbol: history},
+        hours={**state.hours, symbol: hours},
+    )
+    return state, back_at(closing, at)
 
 
 def _is_history(tick: MarketTick, now: datetime, policy: Policy) -> bool:
@@ -231,7 +253,7 @@ def _entry(
 def intent_id_of(symbol: str, model: str, at: datetime, side: Side) -> str:
     """The one entry of a symbol at a market time, by name."""
     short = _NOT_IN_ID.sub("-", model[:MODEL_IN_ID_CHARS])
-    return f"{symbol}.{short}.{(at - EPOCH) // _MILLISECOND}.{side}"
+    return f"{slug(symbol)}.{short}.{(at - EPOCH) // _MILLISECOND}.{side}"
 
 
 def _story(intent: EntryIntent) -> dict[str, object]:

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from services.trading_bot.decider import Policy, SymbolPolicy
 from services.trading_bot.plugins import StrategyNotUsable, load_strategy
+from shared.contracts.fields import Symbol
+from shared.contracts.values import LEVERAGE_MAX
 from shared.settings import Section, SettingsError
 
 
@@ -15,7 +17,7 @@ class SymbolSettings(Section):
     """`[trading_bot.symbol.<SYMBOL>]`."""
 
     position_size_usd: Decimal | None = Field(default=None, gt=0)
-    leverage: int | None = Field(default=None, ge=1, le=125)
+    leverage: int | None = Field(default=None, ge=1, le=LEVERAGE_MAX)
 
 
 class TradingBotSettings(Section):
@@ -25,12 +27,12 @@ class TradingBotSettings(Section):
     fixed = frozenset({"strategy"})
 
     strategy: str = "trend_following"
-    symbols: tuple[str, ...] = ()
+    symbols: tuple[Symbol, ...] = ()
     min_confidence: Decimal = Field(default=Decimal("0.45"), ge=0, le=1)
     position_size_usd: Decimal = Field(default=Decimal(1000), gt=0)
-    leverage: int = Field(default=10, ge=1, le=125)
+    leverage: int = Field(default=10, ge=1, le=LEVERAGE_MAX)
     max_price_age_s: Decimal = Field(default=Decimal(30), gt=0)
-    symbol: dict[str, SymbolSettings] = {}
+    symbol: dict[Symbol, SymbolSettings] = {}
 
     def policy(self) -> Policy:
         """What the decider goes by.

@@ -40,6 +40,7 @@ from shared.contracts import (
 from shared.server import AppendFsync, LocalServer
 from shared.sides import Side
 from shared.streams import APPLY_PLAN, APPLY_RESULT, BY_NAME, STREAMS, Stream
+from shared.symbols import slug
 
 DAEMONS = ("intent_bridge", "exitbrain", "apply_layer")
 SYMBOLS = ("ADAUSDT", "RIVERUSDT", "SOLUSDT")
@@ -146,7 +147,7 @@ class _Course:
                 timestamp=self._market_time,
                 produced_at=datetime.now(UTC),
                 source="market_feed",
-                tick_id=f"{symbol}-{int(self._market_time.timestamp() * 1000)}",
+                tick_id=f"{slug(symbol)}-{int(self._market_time.timestamp() * 1000)}",
                 symbol=symbol,
                 mark_price=PRICE,
             )

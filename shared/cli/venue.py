@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from shared.cli.ring import sigterm_ends_in_order
+from shared.symbols import is_symbol
 
 #: The walk's standard deviation for each step, as a share of the price.
 _STEP = 0.0005
@@ -75,7 +76,7 @@ def _walk(running: Any, prices: dict[str, Decimal], every_s: float, seed: int) -
 
 def _priced(text: str) -> tuple[str, Decimal]:
     name, _, price = text.partition("=")
-    if not (name.isascii() and name.isalnum() and name.isupper()):
+    if not is_symbol(name):
         raise typer.BadParameter(f"--symbol {text}: write it as BTCUSDT=65000")
     return name, _positive(price, f"--symbol {text}")
 

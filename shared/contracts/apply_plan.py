@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Discriminator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, model_validator
 
 from shared.contracts.fields import (
     AlwaysFalse,
@@ -48,7 +48,11 @@ class _EntryPlan(_Plan):
     reduceOnly: AlwaysFalse = False  # noqa: N815 - the venue's own spelling
     qty: Positive
     leverage: Leverage
-    entry_price: Price
+    entry_price: Price = Field(description="the mark price at which the entry was admitted")
+    max_notional: Positive | None = Field(
+        default=None,
+        description="quote units; what the owner's caps let the position be worth at most",
+    )
     tick_size: Price
     maintenance_margin_rate: BelowOne
     confidence: UnitInterval

@@ -24,12 +24,13 @@ from shared.contracts.values import (
     parse_number,
     parse_positive,
     parse_price,
+    parse_symbol,
     parse_timestamp,
     parse_true,
     parse_unit_interval,
 )
+from shared.symbols import SYMBOL_PATTERN
 
-SYMBOL_PATTERN = r"[A-Z0-9]{2,20}"
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 #: Shorter, because other ids are made from an intent's.
 INTENT_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,55}"
@@ -49,7 +50,7 @@ _TO_ONE_PATTERN = r"-?(?:0(?:\.[0-9]{1,18})?|1(?:\.0{1,18})?)"
 _UNIT_INTERVAL_PATTERN = f"(?!-.*[1-9]){_TO_ONE_PATTERN}"
 _PRICE_PATTERN = r"(?=[1-9]|0\.[0-9]{0,11}[1-9])(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,18})?"
 _BELOW_ONE_PATTERN = r"(?!-.*[1-9])-?0(?:\.[0-9]{1,18})?"
-_LEVERAGE_PATTERN = r"[1-9][0-9]?|1[01][0-9]|12[0-5]"
+_LEVERAGE_PATTERN = r"[1-9][0-9]{0,2}|1000"
 
 _WRITE_NUMBER = PlainSerializer(format_number, return_type=str)
 _WRITE_FLAG = PlainSerializer(format_flag, return_type=str)
@@ -97,7 +98,7 @@ Leverage = Annotated[
     int,
     PlainValidator(parse_leverage),
     PlainSerializer(str, return_type=str),
-    _text(_LEVERAGE_PATTERN, "a whole number from 1 to 125"),
+    _text(_LEVERAGE_PATTERN, "a whole number from 1 to 1000"),
 ]
 Flag = Annotated[
     bool,
@@ -124,8 +125,16 @@ Timestamp = Annotated[
     PlainSerializer(format_timestamp, return_type=str),
     _text(TIMESTAMP_PATTERN, "a moment in UTC, RFC 3339", format="date-time"),
 ]
+Symbol = Annotated[
+    str,
+    PlainValidator(parse_symbol),
+    _text(
+        SYMBOL_PATTERN,
+        "a contract as the venue lists it, 1 to 50 characters: letters, digits, _ - and ., no ASCII"
+        " lower case; composed (NFC), nothing invisible, nothing that imitates ASCII",
+    ),
+]
 #: pydantic's own patterns: `$` is the end of the text there, never before a last line break.
-Symbol = Annotated[str, Field(strict=True, pattern=f"^{SYMBOL_PATTERN}$")]
 Id = Annotated[str, Field(strict=True, pattern=f"^{ID_PATTERN}$")]
 IntentId = Annotated[str, Field(strict=True, pattern=f"^{INTENT_ID_PATTERN}$")]
 Source = Annotated[str, Field(strict=True, pattern=f"^{SOURCE_PATTERN}$")]

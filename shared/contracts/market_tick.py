@@ -9,6 +9,8 @@ from shared.contracts.message import Message
 
 #: The source of a price that was asked for afterwards, to fill a gap: nobody may trade at it.
 HISTORY_SOURCE = "market_feed.history"
+#: The source of a price of recorded candles, which is taken as it is (shared/formulas/confirmed).
+REPLAY_SOURCE = "market_feed.replay"
 
 
 class MarketTick(Message):
@@ -25,3 +27,8 @@ class MarketTick(Message):
     mark_price: Price
     funding_rate: FundingRate | None = None
     exchange_divergence: UnitInterval | None = None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it is a price of recorded candles, to be taken as it is."""
+        return self.source == REPLAY_SOURCE

@@ -48,7 +48,9 @@ def unwrap(payload: bytes) -> dict[str, str]:
         raise BadMessage("not_json", f"payload: {broken.msg} at character {broken.pos}") from None
     if not isinstance(parsed, dict):
         raise BadMessage("not_json", "payload: must be a JSON object")
-    return {name: _scalar(name, value) for name, value in parsed.items() if value is not None}
+    flat = {name: _scalar(name, value) for name, value in parsed.items() if value is not None}
+    _check_unicode(flat)
+    return flat
 
 
 def _check_depth(text: str) -> None:
@@ -75,8 +77,13 @@ def _scalar(name: str, value: Any) -> str:
         raise BadMessage("bad_number", f"{shown(name)}: {value} is not a number here")
     if not isinstance(value, str):
         raise BadMessage("nested", f"{shown(name)}: must be text, a number or true/false")
-    try:
-        (name + value).encode()
-    except UnicodeEncodeError:  # One half of a surrogate pair, which JSON can spell.
-        raise BadMessage("not_text", f"{shown(name)}: is not Unicode text") from None
     return value
+
+
+def _check_unicode(flat: dict[str, str]) -> None:
+    """Refuse one half of a surrogate pair, which JSON can spell, in a name or in a value."""
+    for name, value in flat.items():
+        try:
+            f"{name}\n{value}".encode()
+        except UnicodeEncodeError:
+            raise BadMessage("not_text", f"{shown(name)}: is not Unicode text") from None

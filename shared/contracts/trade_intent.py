@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Discriminator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
@@ -48,7 +48,8 @@ class EntryIntent(_Intent):
     """A wish to open a position of `side`, sized by notional (quote units) or by quantity.
 
     `stop_loss` and `take_profit` are for producers outside the suite that bring their own exits;
-    they come together or not at all.
+    they come together or not at all. Nothing is computed from a number here before it was bounded
+    against the mark price, the venue's rules and the owner's caps: each says against what.
     """
 
     # What the schema for other languages can say of the rules in `_check`.
@@ -59,18 +60,50 @@ class EntryIntent(_Intent):
 
     intent_type: Literal["ENTRY"]
     reduceOnly: AlwaysFalse = False  # noqa: N815 - the venue's own spelling
-    confidence: UnitInterval
-    entry_price: Price
-    leverage: Leverage
-    position_size_usd: Positive | None = None
-    qty: Positive | None = None
-    atr_value: NonNegative | None = None
-    volatility_factor: NonNegative = Decimal(1)
-    exchange_divergence: NonNegative = Decimal(0)
-    funding_rate: FundingRate = Decimal(0)
+    confidence: UnitInterval = Field(
+        description="a number from 0 to 1; told, and nothing is computed from it"
+    )
+    entry_price: Price = Field(
+        description="a price; at most max_price_deviation from the mark price, which is what sizes,"
+        " stops and targets are computed from"
+    )
+    leverage: Leverage = Field(
+        description="a whole number; at most the venue's bracket and the owner's max_leverage"
+    )
+    position_size_usd: Positive | None = Field(
+        default=None,
+        description="quote units at the mark price; at most max_order_notional, and with what is"
+        " held max_exposure; at least the venue's smallest order",
+    )
+    qty: Positive | None = Field(
+        default=None,
+        description="base units; times the mark price at most max_order_notional, and with what is"
+        " held max_exposure; at least the venue's smallest order",
+    )
+    atr_value: NonNegative | None = Field(
+        default=None,
+        description="a price difference; at most half of the mark price, 0 counts as absent",
+    )
+    volatility_factor: NonNegative = Field(
+        default=Decimal(1), description="a factor from 0 to 10; above 5 counts as 5"
+    )
+    exchange_divergence: NonNegative = Field(
+        default=Decimal(0), description="a fraction of the price from 0 to 1"
+    )
+    funding_rate: FundingRate = Field(
+        default=Decimal(0), description="a fraction per funding interval from -0.1 to 0.1"
+    )
     regime: Regime = Regime.UNKNOWN
-    stop_loss: Price | None = None
-    take_profit: Price | None = None
+    stop_loss: Price | None = Field(
+        default=None,
+        description="a price on the losing side of the mark price; at least 0.15 % of it and a tick"
+        " away, and before the liquidation that the leverage brings",
+    )
+    take_profit: Price | None = Field(
+        default=None,
+        description="a price on the winning side of the mark price; at least the costs of the"
+        " round trip and a tick away, at most 90 % of it",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -89,9 +122,15 @@ class _ExitIntent(_Intent):
 
     position_id: Id
     reduceOnly: AlwaysTrue  # noqa: N815 - the venue's own spelling
-    r_level: Number | None = None
-    kill_score: UnitInterval | None = None
-    unrealized_pnl: Number | None = None
+    r_level: Number | None = Field(
+        default=None, description="a number; told, and nothing is computed from it"
+    )
+    kill_score: UnitInterval | None = Field(
+        default=None, description="a number from 0 to 1; told, and nothing is computed from it"
+    )
+    unrealized_pnl: Number | None = Field(
+        default=None, description="quote units; told, and nothing is computed from it"
+    )
 
 
 class HarvestIntent(_ExitIntent):
@@ -102,21 +141,25 @@ class HarvestIntent(_ExitIntent):
     """
 
     intent_type: Literal["HARVEST_PARTIAL_25", "HARVEST_PARTIAL_50", "HARVEST_PARTIAL_75"]
-    qty: Positive
+    qty: Positive = Field(
+        description="base units; closed is at most what is held and what the rung has left"
+    )
 
 
 class FullCloseIntent(_ExitIntent):
     """A wish to close all that remains, whatever that is when the plan is executed."""
 
     intent_type: Literal["FULL_CLOSE_PROPOSED"]
-    qty: Positive
+    qty: Positive = Field(description="base units; told: closed is whatever is held")
 
 
 class MoveStopIntent(_ExitIntent):
     """A wish to move the protective stop to `stop_loss` (price); stops only ever tighten."""
 
     intent_type: Literal["MOVE_STOP"]
-    stop_loss: Price
+    stop_loss: Price = Field(
+        description="a price; refused unless tighter than the stop that stands"
+    )
 
 
 ExitIntent = HarvestIntent | FullCloseIntent | MoveStopIntent

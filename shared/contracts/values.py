@@ -13,7 +13,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Literal
 
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from shared.symbols import symbol_fault
 
 UNSIGNED_PATTERN = r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?"
 NUMBER_PATTERN = f"-?{UNSIGNED_PATTERN}"
@@ -30,6 +32,8 @@ _is_timestamp = re.compile(TIMESTAMP_PATTERN).fullmatch
 _DIGITS_MAX = 18
 _INT_BOUND = 10**_DIGITS_MAX
 _PRICE_MIN, _PRICE_BOUND = Decimal("0.000000000001"), Decimal(1_000_000_000)
+#: No venue states more; how much an owner allows is a setting of his.
+LEVERAGE_MAX = 1000
 _MINUS_ONE, _ZERO, _ONE = Decimal(-1), Decimal(0), Decimal(1)
 
 #: What repeats is read once: a symbol's rules stand in each of its results, all messages of a
@@ -148,7 +152,7 @@ def parse_funding_rate(value: object) -> Decimal:
 
 
 def parse_leverage(value: object) -> int:
-    """Read a whole number from 1 to 125.
+    """Read a whole number from 1 to 1000.
 
     Raises:
         PydanticCustomError: `bad_number`, `out_of_range`.
@@ -159,9 +163,9 @@ def parse_leverage(value: object) -> int:
         leverage = value
     else:
         raise PydanticCustomError("bad_number", "expected a whole number such as 10")
-    if 1 <= leverage <= 125:
+    if 1 <= leverage <= LEVERAGE_MAX:
         return leverage
-    raise PydanticCustomError("out_of_range", "must be from 1 to 125")
+    raise PydanticCustomError("out_of_range", f"must be from 1 to {LEVERAGE_MAX}")
 
 
 def parse_flag(value: object) -> bool:
@@ -197,6 +201,21 @@ def parse_false(value: object) -> Literal[False]:
     if not parse_flag(value):
         return False
     raise PydanticCustomError("unknown_value", "is always false in a message of this kind")
+
+
+def parse_symbol(value: object) -> str:
+    """Read the name of a contract as the venue lists it.
+
+    Raises:
+        PydanticCustomError: `bad_text`.
+        PydanticKnownError: it is no text, which only our own code can bring about.
+    """
+    if type(value) is not str:
+        raise PydanticKnownError("string_type")
+    fault = symbol_fault(value)
+    if fault is None:
+        return value
+    raise PydanticCustomError("bad_text", "{fault}", {"fault": fault})
 
 
 def parse_timestamp(value: object) -> datetime:

@@ -50,7 +50,7 @@ CODES = frozenset(
 )
 
 #: What pydantic calls the errors that it finds itself.
-_CODE_OF = {
+PYDANTIC_CODES = {
     "missing": "missing_field",
     "extra_forbidden": "unknown_field",
     "literal_error": "unknown_value",
@@ -142,6 +142,11 @@ def _refuse_version(flat: dict[str, str]) -> NoReturn:
     raise BadMessage("unknown_version", "version: this suite reads version 1")
 
 
+def _code_of(kind: str) -> str:
+    """The code of an error: one of our own, or that of an error which pydantic finds itself."""
+    return kind if kind in CODES else PYDANTIC_CODES.get(kind, "bad_text")
+
+
 def _refuse(errors: list[ErrorDetails]) -> NoReturn:
     """Report the first error and name its field.
 
@@ -160,4 +165,4 @@ def _refuse(errors: list[ErrorDetails]) -> NoReturn:
     detail = f"{field}: {sentence}"
     if len(errors) > 1:
         detail += f" (and {len(errors) - 1} more)"
-    raise BadMessage(_CODE_OF.get(first["type"], first["type"]), detail)
+    raise BadMessage(_code_of(first["type"]), detail)

@@ -6,8 +6,10 @@ Prices, quantities, fractions and R are Decimal; scores and market statistics ar
 
 from __future__ import annotations
 
+from shared.formulas.confirmed import Marks, confirmed, marks_after
 from shared.formulas.conflicts import unreachable_rungs
 from shared.formulas.exits import (
+    DEFAULT_EXIT_POLICY,
     ExitLevels,
     ExitPolicy,
     NoSafeStop,
@@ -42,11 +44,13 @@ from shared.formulas.market import (
     observe_close,
     observe_regime,
 )
+from shared.formulas.own_exits import UnsafeExit, unsafe_exit
 from shared.formulas.profit_lock import is_tighter, locked_stop, ratcheted_stop
 from shared.formulas.risk import blended_risk_per_unit, price_at_r, r_multiple, risk_per_unit
 from shared.formulas.steps import ceil_to_step, floor_to_step, round_half_up_to_step
 
 __all__ = [
+    "DEFAULT_EXIT_POLICY",
     "DEFAULT_LADDER",
     "KILL_THRESHOLD",
     "WINDOW_CLOSES",
@@ -58,15 +62,18 @@ __all__ = [
     "KillParts",
     "Ladder",
     "MarketState",
+    "Marks",
     "NoSafeStop",
     "PlannedRung",
     "Regime",
     "RegimePolicy",
     "RegimeWatch",
     "Rung",
+    "UnsafeExit",
     "VolatilityPolicy",
     "blended_risk_per_unit",
     "ceil_to_step",
+    "confirmed",
     "exit_levels",
     "floor_to_step",
     "harvest",
@@ -77,6 +84,7 @@ __all__ = [
     "leverage_scaled",
     "leverage_sensitivity_factor",
     "locked_stop",
+    "marks_after",
     "observe_close",
     "observe_regime",
     "planned_ladder",
@@ -91,4 +99,5 @@ __all__ = [
     "target_qty",
     "unmerged_ladder",
     "unreachable_rungs",
+    "unsafe_exit",
 ]

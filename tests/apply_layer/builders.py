@@ -13,7 +13,7 @@ from services.apply_layer.exchange import (
     VenuePosition,
 )
 from services.apply_layer.paper_account import PaperPolicy
-from services.apply_layer.turn import Policy
+from services.apply_layer.state import Policy
 from shared.contracts import EntryPlan, ExitPlan, MoveStopPlan
 from shared.sides import PositionSide, Side
 

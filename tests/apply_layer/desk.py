@@ -29,8 +29,9 @@ from services.apply_layer.outside import PaperVenue
 from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.positions import Position
-from services.apply_layer.turn import Policy, State
+from services.apply_layer.state import ORDERS, Policy, State
 from shared.contracts import (
+    REPLAY_SOURCE,
     ApplyResult,
     MarketTick,
     Message,
@@ -94,16 +95,22 @@ class Desk:
     # -- what a test does ---------------------------------------------------------------------
 
     def tick(
-        self, price: str | Decimal, *, symbol: str = SYMBOL, after_s: float = 1, wall_s: float = 1
+        self,
+        price: str | Decimal,
+        *,
+        symbol: str = SYMBOL,
+        after_s: float = 1,
+        wall_s: float = 1,
+        source: str = REPLAY_SOURCE,
     ) -> None:
-        """A new mark price, some time later."""
+        """A new mark price, some time later; recorded, so that it needs no other."""
         self.market += timedelta(seconds=after_s)
         self.now += timedelta(seconds=wall_s)
         self.deliver(
             MarketTick(
                 timestamp=self.market,
                 produced_at=self.now,
-                source="market_feed",
+                source=source,
                 tick_id=f"{symbol}.{int(self.market.timestamp() * 1000)}",
                 symbol=symbol,
                 mark_price=D(price),
@@ -133,7 +140,11 @@ class Desk:
         self.now += timedelta(seconds=after_s)
         try:
             for fact in self.venue.cycle():
-                view = replace(fact.snapshot, conclusive=self.conclusive)
+                view = replace(
+                    fact.snapshot,
+                    conclusive=self.conclusive,
+                    after_order=self.state.numbers.get(ORDERS, 0),
+                )
                 self._decide(replace(fact, snapshot=view))
                 self._settle()
             self._commit()
@@ -210,7 +221,7 @@ class Desk:
         self._requests: list[object] = []
 
     def _take(self, message: Message) -> None:
-        for fact in self.venue.observe(message):
+        for fact in self.venue.observe(message, self.now):
             self._decide(fact)
         self._decide(message)
         self._settle()

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from services.apply_layer.exchange import OpenOrder
-from services.apply_layer.turn import Policy
+from services.apply_layer.state import Policy
 from shared.sides import PositionSide, Side
 
 from .builders import foreign_stop, held, leave, move_stop, opened

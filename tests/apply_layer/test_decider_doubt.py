@@ -19,7 +19,7 @@ from services.apply_layer.exchange import (
     VenueHealth,
 )
 from services.apply_layer.journal import Leg, Sent
-from services.apply_layer.turn import Policy
+from services.apply_layer.state import Policy
 from shared.contracts import Message
 from shared.decisions import Mode
 from shared.sides import Side

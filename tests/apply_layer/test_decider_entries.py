@@ -9,7 +9,7 @@ import pytest
 from services.apply_layer.exchange import OrderFilled, OrderType, PlaceOrder, SymbolRules
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.paper_rules import BUILT_IN_RULES
-from services.apply_layer.turn import Policy, TakeProfitMode
+from services.apply_layer.state import Policy, TakeProfitMode
 from shared.contracts import FillResult
 from shared.decisions import Mode
 from shared.sides import Side

@@ -11,7 +11,7 @@ import pytest
 
 from services.apply_layer.exchange import CancelOrder, OrderType
 from services.apply_layer.paper_account import PaperPolicy
-from services.apply_layer.turn import Policy
+from services.apply_layer.state import Policy
 from shared.contracts import EntryPlan, FillResult, Message, MoveStopPlan, RefusedResult
 from shared.decisions import Mode
 from shared.formulas import target_qty

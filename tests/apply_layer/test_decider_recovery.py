@@ -9,7 +9,7 @@ import pytest
 
 from services.apply_layer.exchange import CancelOrder, OrderAccepted, OrderType, PlaceOrder
 from services.apply_layer.journal import Leg
-from services.apply_layer.turn import Policy, TakeProfitMode
+from services.apply_layer.state import Policy, TakeProfitMode
 from shared.decisions import Mode
 from shared.sides import Side
 

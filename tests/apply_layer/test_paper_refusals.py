@@ -79,7 +79,7 @@ def holding(side: Side = Side.BUY) -> PaperAccount:
     return place(account, POLICY, stop)[0]
 
 
-def code_of(account: PaperAccount, order: PlaceOrder, policy: PaperPolicy = POLICY) -> int:
+def code_of(account: PaperAccount, order: PlaceOrder, policy: PaperPolicy = POLICY) -> int | str:
     after, events = place(account, policy, order)
     (rejected,) = events
     assert isinstance(rejected, OrderRejected)

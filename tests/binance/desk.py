@@ -17,7 +17,7 @@ from typing import Any
 from services.apply_layer.__main__ import service
 from services.apply_layer.double import Double, DoubleConfig
 from services.apply_layer.positions import Position
-from services.apply_layer.turn import State
+from services.apply_layer.state import State
 from shared.bus import MemoryBus, MemoryServer
 from shared.contracts import EntryPlan, ExitPlan, Message, MoveStopPlan, encode
 from shared.metrics import RunnerMetrics

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from shared.runner import NotYet
+from services.apply_layer.binance.budget import Purpose
+from shared.outside import NotYet
 from shared.settings import SettingsError
 from shared.sides import PositionSide, Side
 from shared.streams import position_key
@@ -321,18 +323,31 @@ def test_an_exit_that_fills_in_part_says_so_and_the_rest_can_be_asked_for_again(
     agree(desk)
 
 
+def from_the_start_of_a_minute() -> Callable[[], float]:
+    """A clock for the double that is at the start of a minute, whenever a test begins."""
+    began, monotonic = time.time() // 60 * 60 + 1, time.monotonic()
+    return lambda: began + time.monotonic() - monotonic
+
+
 def test_the_rest_of_the_rate_budget_is_kept_for_stops_and_exits(tmp_path: Path) -> None:
-    with desk_at(tmp_path, {"reconcile_every_s": "0.2"}, weight_limit=900) as desk:
+    live = {"reconcile_every_s": "0.2", "drift_ms": 70_000}
+    clock = from_the_start_of_a_minute()
+    with desk_at(tmp_path, live, weight_limit=900, clock=clock) as desk:
         desk.ready()
         desk.enter()
         desk.until(desk.holds)
         budget = desk.outside._client.budget
-        desk.until(lambda: budget.used > 0.5 * budget.limit)
-        desk.until(lambda: budget.used + 60 > 0.7 * budget.limit)
+
+        def use_up_to(share: float) -> None:
+            missing = int(share * budget.limit) - budget.used(time.monotonic())
+            budget.send(time.monotonic(), weight=missing, orders=0, purpose=Purpose.PROTECT)
+
+        use_up_to(0.65)
+        desk.turn()
         rounds = len(desk.lines("request", path="/fapi/v3/balance"))
         desk.for_s(0.6)
         assert len(desk.lines("request", path="/fapi/v3/balance")) == rounds
-        budget.used = int(0.7 * budget.limit)
+        use_up_to(0.70)
         desk.enter(SOL)
         assert desk.codes == ["-1015"]
         assert desk.posts("e") == 1

@@ -23,7 +23,7 @@ from services.apply_layer.exchange import (
     VenueSnapshot,
 )
 from services.apply_layer.protection import Looked
-from services.apply_layer.turn import Policy, State
+from services.apply_layer.state import Policy, State
 from shared.bus.client import call
 from shared.contracts import Message, encode
 from shared.decisions import Received, Record

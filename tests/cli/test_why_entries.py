@@ -19,7 +19,7 @@ from services.apply_layer.exchange import (
     VenuePosition,
 )
 from services.apply_layer.journal import Leg, client_order_id
-from services.apply_layer.turn import Policy
+from services.apply_layer.state import Policy
 from shared.bus.client import call
 from shared.contracts import ExitPlan, FullCloseIntent, encode
 from shared.sides import PositionSide

@@ -115,11 +115,11 @@ NOT_SYMBOLS = {
     "zero-width space": "BTC\u200bUSDT",
     "combining mark": "BTCU\u0301SDT",
     "slash": "BTC/USDT",
-    "dash": "BTC-USDT",
+    "dash first": "-BTCUSDT",
     "key of another stream": "BTCUSDT:X",
     "nul byte": "BTCUSDT\0",
-    "one letter": "B",
-    "21 letters": "B" * 21,
+    "51 letters": "B" * 51,
+    "right-to-left override": "BTC\u202eUSDT",
     "empty": "",
 }
 NOT_IDS = {
@@ -142,7 +142,15 @@ IDS = ("tick_id", "intent_id", "plan_id", "result_id", "position_id")
 OF_0_TO_1 = ("confidence", "kill_score", "lsf", "maintenance_margin_rate")
 LEVERAGES = ("leverage", "max_leverage", "position_leverage")
 POSITIVE = (
-    *("mark_price", "entry_price", "position_size_usd", "qty", "stop_loss", "take_profit"),
+    *(
+        "mark_price",
+        "entry_price",
+        "position_size_usd",
+        "qty",
+        "max_notional",
+        "stop_loss",
+        "take_profit",
+    ),
     *("take_profit_2", "take_profit_3", "tick_size", "lot_step", "filled_qty", "avg_price"),
     *("position_entry_price", "position_initial_stop", "position_stop_loss"),
 )
@@ -209,7 +217,7 @@ def test_numbers_out_of_their_range_are_refused() -> None:
         assert_refused(value, "out_of_range", *OF_0_TO_1)
     for value in ("-1.000000000000000001", "1.000000000000000001", "-2"):
         assert_refused(value, "out_of_range", "funding_rate")
-    for value in ("0", "126", "999999999"):
+    for value in ("0", "1001", "999999999"):
         assert_refused(value, "out_of_range", *LEVERAGES)
     for value in ("1.5", "10.0", "-1", "-0", "1234567890"):
         assert_refused(value, "bad_number", *LEVERAGES)

@@ -142,12 +142,20 @@ def test_a_moment_of_another_producer_may_have_up_to_6_decimals(
     assert tick.timestamp == AT.replace(microsecond=microsecond)
 
 
-@pytest.mark.parametrize("leverage", [True, 10.0, Decimal(10), 0, 126, -1, "10.0"], ids=repr)
-def test_a_leverage_is_a_whole_number_from_1_to_125(leverage: Any) -> None:
+@pytest.mark.parametrize("leverage", [True, 10.0, Decimal(10), 0, 1001, -1, "10.0"], ids=repr)
+def test_a_leverage_is_a_whole_number_from_1_to_1000(leverage: Any) -> None:
     entry = GOLDEN["trade.intent.entry"]
     out_of_range = type(leverage) is int
     code = refused_code(entry, leverage=leverage)
     assert code == ("out_of_range" if out_of_range else "bad_number")
+
+
+@pytest.mark.parametrize("leverage", [1, 9, 99, 125, 126, 150, 999, 1000])
+def test_a_leverage_that_a_venue_states_is_read_as_it_is(leverage: int) -> None:
+    entry = built(GOLDEN["trade.intent.entry"], leverage=leverage)
+    rules = built(FILL, max_leverage=leverage, position_leverage=leverage)
+    assert read_back(entry) == entry
+    assert read_back(rules) == rules
 
 
 @pytest.mark.parametrize("flag", [1, 0, "True", None, b"true"], ids=repr)

@@ -150,6 +150,9 @@ def test_the_schema_takes_what_the_reader_takes(case: tuple[Golden, Fields]) -> 
     for name in golden.moments:
         if name in fields and re.search("-(29|30|31)T|^0000", fields[name]):
             fields[name] = golden.fields[name]
+    # Beyond ASCII a pattern that every language reads cannot tell the letters of a symbol.
+    if not fields.get("symbol", "").isascii():
+        fields["symbol"] = golden.fields["symbol"]
     code = code_of(golden, fields)
     if code not in ONLY_READERS_SEE:
         assert accepts(golden.stream, fields) == (code is None), code

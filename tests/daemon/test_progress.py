@@ -8,7 +8,8 @@ from typing import Any
 
 from shared.bus import Commit
 from shared.metrics import RunnerMetrics
-from shared.runner import NotYet, Runner
+from shared.outside import NotYet
+from shared.runner import Runner
 from shared.session import Session
 from shared.systemd import Supervisor
 from tests.runner.counting import service

@@ -120,7 +120,10 @@ def test_every_answer_lets_a_browser_run_our_own_files_alone(site: str, path: st
     [
         "/symbol/<script>",
         "/symbol/btcusdt",
-        "/symbol/A",
+        "/symbol/%2e%2e",
+        "/symbol/A%2fB",
+        "/symbol/A%00",
+        "/events/btcusdt",
         "/events/../healthz/x",
         "/static/",
         "/static/../__main__.py",

@@ -153,7 +153,7 @@ def test_the_venue_s_own_maintenance_rate_counts() -> None:
 def test_a_tick_too_coarse_for_a_level_is_refused_and_nothing_is_widened() -> None:
     assert skipped(awaiting(tick_size=D(1))) == "tick_too_coarse"
     own = {"stop_loss": D("12.2"), "take_profit": D(14)}
-    assert skipped(awaiting(tick_size=D(1), **own)) == "tick_too_coarse"
+    assert skipped(awaiting(tick_size=D(1), **own)) == "stop_too_near"
 
 
 def test_a_producer_s_own_exits_are_kept_on_the_tick() -> None:

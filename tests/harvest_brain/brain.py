@@ -10,6 +10,7 @@ from typing import Any
 from services.harvest_brain.decider import State, decide
 from services.harvest_brain.positions import Held, Policy
 from shared.contracts import (
+    REPLAY_SOURCE,
     ApplyResult,
     ExitIntent,
     FillResult,
@@ -82,19 +83,24 @@ class Brain:
         return self.intents[before:]
 
     def tick(
-        self, price: str | Decimal, *, after_s: float = 1, wall_s: float | None = None
+        self,
+        price: str | Decimal,
+        *,
+        after_s: float = 1,
+        wall_s: float | None = None,
+        source: str = REPLAY_SOURCE,
+        **changes: Any,
     ) -> list[Any]:
-        """A new mark price, some time later by both clocks."""
+        """A new mark price, some time later by both clocks; recorded, so that it needs no other."""
         self.market += timedelta(seconds=after_s)
         self.now += timedelta(seconds=after_s if wall_s is None else wall_s)
         return self.hear(
             MarketTick(
-                timestamp=self.market,
-                produced_at=self.now,
-                source="market_feed",
+                source=source,
                 tick_id=f"t.{int(self.market.timestamp() * 1000)}",
                 symbol=SYMBOL,
                 mark_price=D(price),
+                **{"timestamp": self.market, "produced_at": self.now} | changes,
             )
         )
 

@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from services.intent_bridge.decider import Policy, State, decide
+from services.intent_bridge.decider import decide
+from services.intent_bridge.state import Policy, State
 from shared.contracts import (
     ApplyPlan,
     EntryIntent,
     FillResult,
     FullCloseIntent,
     HarvestIntent,
+    MarketTick,
     Message,
     MoveStopIntent,
     PositionResult,
@@ -39,7 +41,10 @@ def over_the_wire(contract: Any, message: Message) -> Any:
 
 
 class Bridge:
-    """The daemon. `plans` is all that it wrote; its state is written and read between events."""
+    """The daemon. `plans` is all that it wrote; its state is written and read between events.
+
+    A live feed tells of the price in `prices` before each entry, unless it is told to be `silent`.
+    """
 
     def __init__(self, policy: Policy | None = None, *, knows: tuple[str, ...] = (SYMBOL,)) -> None:
         self.policy = policy or Policy()
@@ -50,12 +55,19 @@ class Bridge:
         self.plans: list[Any] = []
         self.notes: list[Note] = []
         self.dead: list[DeadLetter] = []
+        self.silent = False
+        self.prices = dict.fromkeys(knows, D("12.32"))
         self._results = 0
         for symbol in knows:
             self.hear(self.stated(symbol))
 
     def hear(self, message: Message) -> Any:
         """Take one event; returns the plan that comes of it, if one does."""
+        if isinstance(message, EntryIntent) and message.symbol in self.prices and not self.silent:
+            self._take(self.tick(message.symbol))
+        return self._take(message)
+
+    def _take(self, message: Message) -> Any:
         documents = CODEC.changes(State(), self.state)
         self.state = CODEC.load({k: v for k, v in documents.items() if v is not None})
         received = Received(message, self.now, self.mode)
@@ -72,7 +84,20 @@ class Bridge:
         assert plan is not None
         return plan.reason if isinstance(plan, SkipPlan) else ""
 
+    def codes(self) -> list[str]:
+        """The reasons of all that was skipped."""
+        return [plan.reason for plan in self.plans if isinstance(plan, SkipPlan)]
+
     # -- what it hears ------------------------------------------------------------------------
+
+    def tick(self, symbol: str = SYMBOL, **changes: Any) -> MarketTick:
+        """The mark price of a symbol, told of now."""
+        fields: dict[str, Any] = {
+            **self._head("market_feed", symbol),
+            "tick_id": f"{symbol}-{len(self.plans)}",
+            "mark_price": self.prices.get(symbol, D("12.32")),
+        }
+        return MarketTick(**(fields | changes))
 
     def entry(self, intent_id: str = "entry.1", **changes: Any) -> EntryIntent:
         """A LONG of 100 in quote units at 12.32, decided and produced now."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.intent_bridge.decider import Policy
+from services.intent_bridge.state import Policy
 from shared.contracts import AwaitingExitsPlan, SkipPlan
 from shared.decisions import Mode
 from shared.formulas import Regime
@@ -101,7 +101,9 @@ def test_no_entry_passes_unless_the_mode_is_run(mode: Mode) -> None:
     ("age_s", "code"),
     [(30, ""), (30.001, "stale_intent"), (-2, ""), (-2.001, "intent_from_the_future")],
 )
-def test_age_is_measured_by_the_wall_clock_at_both_ends(age_s: float, code: str) -> None:
+def test_the_age_of_an_entry_is_measured_by_the_wall_clock_at_both_ends(
+    age_s: float, code: str
+) -> None:
     bridge = Bridge()
     assert bridge.refused(produced_at=bridge.now - timedelta(seconds=age_s)) == code
 
@@ -118,6 +120,7 @@ def test_a_refusal_says_of_what_and_why() -> None:
 @pytest.mark.parametrize("price", ["0.000000000001", "0.00000001"])
 def test_an_absurd_size_is_refused_and_breaks_nothing(price: str) -> None:
     bridge = Bridge()
+    bridge.prices[SYMBOL] = D(price)
     size = D("999999999999999999")
     assert bridge.refused(entry_price=D(price), position_size_usd=size) == "order_cap"
 
@@ -214,6 +217,7 @@ def test_an_adopted_position_counts() -> None:
 
 def test_rules_are_learned_from_every_result_and_the_last_ones_hold() -> None:
     bridge = Bridge(knows=())
+    bridge.prices[SYMBOL] = D("12.32")
     assert bridge.refused() == "rules_unknown"
     bridge.hear(bridge.stated())
     bridge.hear(bridge.stated(lot_step=D("0.5"), max_leverage=20))
@@ -240,7 +244,7 @@ def skip_of(plan: Any, *, source: str, plan_id: str | None = None) -> SkipPlan:
 def test_a_place_that_nobody_gives_back_is_free_again_once_its_plan_is_long_too_old() -> None:
     bridge = Bridge()
     bridge.hear(bridge.entry())
-    bridge.now += timedelta(seconds=90)
+    bridge.later(90)
     assert bridge.refused(intent_id="entry.2") == "entry_in_flight"
-    bridge.now += timedelta(seconds=1)
+    bridge.later(1)
     assert bridge.refused(intent_id="entry.3") == ""

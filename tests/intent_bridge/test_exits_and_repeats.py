@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.intent_bridge.decider import Policy
+from services.intent_bridge.state import Policy
 from shared.contracts import ExitPlan, MoveStopPlan
 from shared.decisions import Mode
 from shared.repeats import KEPT

@@ -95,7 +95,7 @@ def not_a_message(sample: Sample, number: str) -> Iterator[Bad]:
 
 def with_leverage_or_exits() -> Iterator[Bad]:
     for sample, name in ((INTENT, "leverage"), (PLAN, "leverage"), (RESULT, "position_leverage")):
-        for text in ("0", "126"):
+        for text in ("0", "1001"):
             yield from spoilt(sample, "out_of_range", **{name: text})
         yield from spoilt(sample, "bad_number", **{name: "10.5"})
     for sample in (WITH_EXITS, PLAN, AWAITING):

@@ -15,7 +15,8 @@ import pytest
 
 from shared.bus import MemoryServer
 from shared.metrics import RunnerMetrics
-from shared.runner import NotYet, Runner
+from shared.outside import NotYet
+from shared.runner import Runner
 from shared.session import HOUSEKEEPING_S, Session
 from shared.streams import HEARTBEAT_KEPT_S, heartbeat_key
 from tests.worlds import MemoryWorld, RedisWorld, World

@@ -12,7 +12,8 @@ import pytest
 
 from shared.contracts import MarketTick, Message
 from shared.decisions import Received
-from shared.runner import NotYet, Runner, Service
+from shared.outside import NotYet
+from shared.runner import Runner, Service
 from shared.streams import MARKET_TICK, TRADE_INTENT, state_key
 from tests.worlds import World
 
@@ -113,7 +114,7 @@ class Outside:
         self.unsaved = False
         return {"venue/calls": str(self.venue.calls).encode()}
 
-    def observe(self, message: Message) -> Iterable[object]:
+    def observe(self, message: Message, _received_at: datetime) -> Iterable[object]:
         assert isinstance(message, MarketTick)
         self.seen.append(message.tick_id)
         return ()
@@ -191,7 +192,7 @@ def test_nothing_is_read_before_the_outside_was_seen(world: World) -> None:
     seen = iter([False, False, True])
 
     def cycle() -> Iterable[object]:
-        if not next(seen):
+        if not next(seen, True):
             raise NotYet("the venue does not answer")
         return ()
 

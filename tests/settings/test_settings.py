@@ -214,7 +214,7 @@ def test_a_setting_that_cannot_be_used_is_named_by_its_path_with_what_is_expecte
         ("market_feed", "[market_feed]\nspeed = 0\n", "greater than 0"),
         ("market_feed", "[market_feed]\nfiles = 'a.csv'\n", "market_feed.files"),
         ("market_feed", "[market_feed]\nmax_ticks_ahead = 101\n", "less than or equal to 100"),
-        ("trading_bot", "[trading_bot]\nleverage = 126\n", "trading_bot.leverage"),
+        ("trading_bot", "[trading_bot]\nleverage = 1001\n", "trading_bot.leverage"),
         ("intent_bridge", "[intent_bridge]\ncooldown_s = -1\n", "intent_bridge.cooldown_s"),
         ("intent_bridge", "[intent_bridge.symbol.X]\n", "symbol.X.max_leverage: Field required"),
         ("exitbrain", "[exitbrain.exits]\nstop = 1\n", "stop is no tunable; there are "),

@@ -12,7 +12,7 @@ from typing import Any
 from services.trading_bot.decider import Policy, State, decide
 from services.trading_bot.strategies import MarketView, Signal
 from services.trading_bot.trend_following import TrendFollowing
-from shared.contracts import EntryIntent, MarketTick, Message, encode
+from shared.contracts import REPLAY_SOURCE, EntryIntent, MarketTick, Message, encode
 from shared.decisions import Received
 from shared.sides import Side
 
@@ -33,7 +33,7 @@ def tick(
     funding_rate: str | None = None,
     divergence: str | None = None,
     *,
-    source: str = "market_feed",
+    source: str = REPLAY_SOURCE,
     age_s: float = 0,
 ) -> MarketTick:
     return MarketTick(

@@ -186,7 +186,7 @@ def test_a_symbol_may_have_its_own_size_and_leverage() -> None:
     ]
 
 
-@pytest.mark.parametrize("own", [SymbolPolicy(D(0)), SymbolPolicy(leverage=126)])
+@pytest.mark.parametrize("own", [SymbolPolicy(D(0)), SymbolPolicy(leverage=1001)])
 def test_a_policy_that_no_entry_could_carry_is_refused_at_once(own: SymbolPolicy) -> None:
     with pytest.raises(ValueError, match=f"{SOL} size .* not tradable"):
         Policy(ByPrice(), overrides={SOL: own})

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.wire import (
     OrderFacts,
@@ -355,7 +356,9 @@ class Account:
         }
         self._funding_at = now
         try:
-            told = self._client.call("fapiPrivateGetIncome", asked, weight=30, protects=False)
+            told = self._client.call(
+                "fapiPrivateGetIncome", asked, weight=30, purpose=Purpose.HISTORY
+            )
         except (VenueError, NoAnswer) as error:
             # It is told with a later round; a view must not fail for want of it.
             logger().warning("funding_not_read", reason=str(error))

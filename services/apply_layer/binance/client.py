@@ -1,24 +1,33 @@
-"""One call to the venue through ccxt: signed, counted against the budget, told by its numeric code.
+"""One call to the venue: signed by ccxt, counted against the budget, told by its numeric code.
 
-Numbers go out as text and come back as text: no price or quantity passes through a float.
+Numbers go out as text and come back as text: no price or quantity passes through a float. All
+threads may call.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import ccxt
-from ccxt.base.errors import BaseError, NetworkError, RequestTimeout
 
 from services.apply_layer.binance.answers import Meaning, meaning_of
-from services.apply_layer.binance.budget import Budget
+from services.apply_layer.binance.budget import Budget, Purpose
 from services.apply_layer.binance.credentials import Keys
+from services.apply_layer.binance.http import Http, Lost, Reply
 
 _RETRY_AFTER_S = 60.0
+#: How much of the venue's words is kept.
+_TEXT_MAX = 300
+#: No code and no number of seconds has more digits.
+_DIGITS_MAX = 9
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 #: How often a read is tried.
 _READ_TRIES = 3
 
@@ -45,42 +54,23 @@ class VenueError(Exception):
         self.meaning = meaning_of(http, code, text)
 
 
-class _Answer(BaseError):  # type: ignore[misc]
-    """An error answer on its way through ccxt."""
-
-    def __init__(self, http: int, code: int, text: str, headers: Mapping[str, str]) -> None:
-        super().__init__(f"{http} {code}")
-        self.http, self.code, self.text, self.headers = http, code, text, headers
-
-
 class _Usdm(ccxt.binanceusdm):  # type: ignore[misc]
-    """ccxt's client with the answer's own code in place of an error class chosen by host."""
+    """ccxt for what it knows of addresses and signatures; the exchange itself is ours.
 
+    ccxt picks its errors by host and keeps the headers of the last answer for whoever asks. Here an
+    answer comes back whole, to the thread that asked.
+    """
+
+    http: Http
     clock_offset_ms = 0
 
     def nonce(self) -> int:
         """The time of a request, by the venue's clock."""
         return int(self.milliseconds()) + self.clock_offset_ms
 
-    def handle_errors(  # noqa: PLR0917 - ccxt's own signature
-        self,
-        code: int,
-        reason: str,
-        url: str,  # noqa: ARG002
-        method: str,  # noqa: ARG002
-        headers: Mapping[str, str],
-        body: str,
-        response: Any,
-        request_headers: Any,  # noqa: ARG002
-        request_body: Any,  # noqa: ARG002
-    ) -> None:
-        """Raise what the venue said, as it said it."""
-        told = response if isinstance(response, dict) else {}
-        number = told.get("code", 0)
-        number = int(number) if str(number).lstrip("-").isdigit() else 0
-        if code >= 400 or number < 0:
-            text = str(told.get("msg") or body or reason)[:300]
-            raise _Answer(code, number if number < 0 else 0, text, dict(headers or {}))
+    def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Reply:
+        """One exchange; raises Lost."""
+        return self.http.exchange(method, url, self.prepare_request_headers(headers), body)
 
 
 def _wall() -> datetime:
@@ -102,6 +92,7 @@ class Client:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget or Budget()
+        self._counting = threading.Lock()
         self._monotonic = monotonic
         self._ccxt = _Usdm(
             {
@@ -113,6 +104,7 @@ class Client:
                 "options": {"recvWindow": recv_window_ms, "maxRetriesOnFailure": 0},
             }
         )
+        self._ccxt.http = Http(timeout_s)
         # At debug level ccxt writes down the headers of a request, and with them the key.
         self._ccxt.logger.setLevel(logging.INFO)
         if demo:
@@ -136,7 +128,7 @@ class Client:
         *,
         weight: int = 1,
         orders: int = 0,
-        protects: bool = True,
+        purpose: Purpose = Purpose.PROTECT,
     ) -> Any:
         """Make one call by ccxt's name for the endpoint.
 
@@ -151,7 +143,7 @@ class Client:
         while True:
             tries -= 1
             try:
-                return self._call(name, params, weight=weight, orders=orders, protects=protects)
+                return self._call(name, params, weight=weight, orders=orders, purpose=purpose)
             except NoAnswer as error:
                 if not tries or error.waited:
                     raise
@@ -163,47 +155,94 @@ class Client:
         *,
         weight: int,
         orders: int,
-        protects: bool,
+        purpose: Purpose,
     ) -> Any:
-        refusal = self.budget.refusal(
-            self._monotonic(), weight=weight, orders=orders, protects=protects
-        )
-        if refusal is not None:
-            raise VenueError(429, -1015, refusal)
+        with self._counting:
+            ticket = self.budget.send(
+                self._monotonic(), weight=weight, orders=orders, purpose=purpose
+            )
+        if isinstance(ticket, str):
+            raise VenueError(429, -1015, ticket)
+        headers: Mapping[str, str] = {}
+        sent = True
         try:
-            told = getattr(self._ccxt, name)(dict(params or {}))
-        except _Answer as answer:
-            raise self._judged(answer) from None
-        except NetworkError as error:
-            waited = isinstance(error, RequestTimeout)
-            raise NoAnswer(type(error).__name__, waited=waited) from None
-        except BaseError as error:
-            # ccxt could not read an answer; what it answered is anybody's guess.
-            raise NoAnswer(f"unreadable answer ({type(error).__name__})") from None
-        self.budget.heard(self._ccxt.last_response_headers or {}, self._monotonic())
+            reply: Reply = getattr(self._ccxt, name)(dict(params or {}))
+            headers = reply.headers
+        except Lost as lost:
+            sent = not lost.unsent
+            raise NoAnswer(str(lost), waited=lost.waited) from None
+        finally:
+            with self._counting:
+                self.budget.over(ticket, self._monotonic(), headers, sent=sent)
+        return self._read(reply)
+
+    def _read(self, reply: Reply) -> Any:
+        """What an answer says; one that cannot be read is none."""
+        try:
+            told = _parsed(reply.body)
+        except (ValueError, RecursionError) as error:
+            if reply.http >= 400:
+                self._refused(reply, 0, _shown(reply.body))
+            raise NoAnswer(f"unreadable answer ({error}): {_shown(reply.body)}") from None
+        code = _whole_number(told.get("code", 0)) if isinstance(told, dict) else 0
+        if reply.http >= 400 or code < 0:
+            words = told.get("msg") if isinstance(told, dict) else None
+            self._refused(reply, min(code, 0), str(words or _shown(reply.body))[:_TEXT_MAX])
+        if reply.http >= 300 or not isinstance(told, dict | list):
+            raise NoAnswer(f"unreadable answer (HTTP {reply.http}): {_shown(reply.body)}")
         return told
 
-    def _judged(self, answer: _Answer) -> VenueError | NoAnswer:
-        now = self._monotonic()
-        self.budget.heard(answer.headers, now)
-        error = VenueError(answer.http, answer.code, answer.text)
+    def _refused(self, reply: Reply, code: int, text: str) -> NoReturn:
+        error = VenueError(reply.http, code, text)
         if error.meaning in (Meaning.SLOW_DOWN, Meaning.BANNED):
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            text = headers.get("retry-after", "")
-            seconds = float(text) if text.isascii() and text.isdigit() else _RETRY_AFTER_S
-            self.budget.slow_down(seconds, now, banned=error.meaning is Meaning.BANNED)
+            told = {name.lower(): value for name, value in reply.headers.items()}
+            seconds = _whole_number(told.get("retry-after")) or _RETRY_AFTER_S
+            banned = error.meaning is Meaning.BANNED
+            with self._counting:
+                self.budget.slow_down(seconds, self._monotonic(), banned=banned)
         if error.meaning in (Meaning.UNKNOWN, Meaning.UNLIKELY):
-            return NoAnswer(str(error), unlikely=error.meaning is Meaning.UNLIKELY)
-        return error
+            raise NoAnswer(str(error), unlikely=error.meaning is Meaning.UNLIKELY)
+        raise error
 
     def measure_clock(self) -> int:
         """Ask for the venue's time, sign by it from now on, and return the offset in ms."""
-        before = self._ccxt.milliseconds()
+        before, began = self._ccxt.milliseconds(), self._monotonic()
         told = self.call("fapiPublicGetTime")
         middle = (before + self._ccxt.milliseconds()) / 2
-        self._ccxt.clock_offset_ms = round(int(told["serverTime"]) - middle)
+        server_ms = _whole_number(told.get("serverTime"), digits=15) if told else 0
+        if server_ms <= 0:
+            raise NoAnswer("unreadable answer: the venue's time is missing")
+        self._ccxt.clock_offset_ms = round(server_ms - middle)
+        with self._counting:
+            self.budget.offset_s = server_ms / 1000 - (began + self._monotonic()) / 2
         return self.clock_offset_ms
 
     def timestamp_of(self, moment: datetime) -> int:
         """A moment of our clock as the venue's milliseconds."""
         return int(moment.timestamp() * 1000) + self.clock_offset_ms
+
+
+def _parsed(body: bytes) -> Any:
+    """JSON with its numbers as text. Raises ValueError or RecursionError."""
+    text = body.decode()
+    told = json.loads(text, parse_float=str, parse_int=str, parse_constant=_no_number)
+    if _SURROGATE.search(text):
+        # Half a character is no text, and whoever writes it down later would stumble.
+        json.dumps(told, ensure_ascii=False).encode()
+    return told
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+def _shown(body: bytes) -> str:
+    """The beginning of an answer, for whoever reads the log."""
+    return " ".join(body[:_TEXT_MAX].decode(errors="replace").split())
+
+
+def _whole_number(value: object, digits: int = _DIGITS_MAX) -> int:
+    """A whole number of the venue's, however it was written; 0 for anything else."""
+    text = str(value)
+    bare = text.removeprefix("-")
+    return int(text) if bare.isascii() and bare.isdigit() and len(bare) <= digits else 0

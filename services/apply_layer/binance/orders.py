@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from decimal import Decimal
 
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
+from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.wire import OrderFacts, order_facts, plain
 from services.apply_layer.exchange import (
@@ -64,7 +64,7 @@ class Orders:
             if order.type is OrderType.MARKET:
                 told = self._client.call(
                     "fapiPrivatePostOrder", self._market(order), weight=1, orders=1,
-                    protects=order.reduce_only,
+                    purpose=Purpose.PROTECT if order.reduce_only else Purpose.TRADE,
                 )  # fmt: skip
             else:
                 told = self._client.call(
@@ -99,7 +99,7 @@ class Orders:
 
     def _already(self, name: str, symbol: str, **params: object) -> None:
         try:
-            self._client.call(name, {"symbol": symbol, **params}, protects=False)
+            self._client.call(name, {"symbol": symbol, **params}, purpose=Purpose.TRADE)
         except VenueError as error:
             if error.meaning is not Meaning.ALREADY:
                 raise
@@ -198,7 +198,6 @@ class Orders:
 
     def ask(self, request: AskOrder) -> Iterator[object]:
         """What became of an order; nothing where the venue does not say."""
-        asked_at = self._client.now()
         try:
             if request.conditional:
                 yield from self._ask_conditional(request)
@@ -207,7 +206,7 @@ class Orders:
         except VenueError as error:
             self._note(error)
             if error.meaning is Meaning.NO_SUCH_ORDER:
-                yield from self._search(request, asked_at)
+                yield from self._search(request)
         except NoAnswer as error:
             self._note(error)
 
@@ -228,7 +227,7 @@ class Orders:
         elif actual:
             yield from self._came_to(symbol, name, self._account.order(symbol, actual, name))
 
-    def _search(self, request: AskOrder, asked_at: datetime) -> Iterator[object]:
+    def _search(self, request: AskOrder) -> Iterator[object]:
         """The query knows nothing of it: look into both books and the trades as well."""
         name, symbol = request.client_order_id, request.symbol
         try:
@@ -244,4 +243,4 @@ class Orders:
             self._account.told_trades(symbol, trades)
             yield Trades(trades)
         if all(trade.client_order_id != name for trade in trades):
-            yield OrderAbsent(name, symbol, self._client.now(), asked_at)
+            yield OrderAbsent(name, symbol, self._client.now(), request.asked_at)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.barriers import Barriers
+from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.orders import Orders
+from services.apply_layer.binance.performed import Performed
 from services.apply_layer.binance.stream import UserStream
 from services.apply_layer.doubt import Beat, Began
 from services.apply_layer.exchange import (
@@ -26,7 +30,7 @@ from services.apply_layer.exchange import (
 from services.apply_layer.protection import Looked
 from shared.contracts import Message
 from shared.log import logger
-from shared.runner import NotYet
+from shared.outside import NotYet
 
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
@@ -34,6 +38,8 @@ _BLIND_S = 5.0
 _LOST_S, _LOST_LONGEST_S, _LOST_POOR_S = 0.25, 1.0, 1.5
 #: About what a look at everything weighs.
 _ROUND_WEIGHT = 60
+#: The document of apply_layer's state that holds the number of the last order.
+_NUMBER_NAME = "numbers/orders"
 
 
 class BinanceVenue:
@@ -64,19 +70,21 @@ class BinanceVenue:
         self._look_at = 0.0
         self._barriers = Barriers(client.budget)
         self._orders = Orders(client, account, ring=stream.ring, note=self._note_error)
+        self._performed = Performed()
         self._told: dict[str, str] | None = None
 
     # -- the runner's side --------------------------------------------------------------------
 
     def restore(self, documents: Mapping[str, bytes]) -> None:
-        """Learn from the daemon's own state which trades were applied and what it holds."""
+        """Learn from the daemon's own state what was applied, what it holds and what was sent."""
+        self._performed.restore(int(documents.get(_NUMBER_NAME, b"0")))
         self._account.restore(documents)
 
     def documents(self) -> dict[str, bytes]:
         """How far funding was told."""
         return self._account.documents()
 
-    def observe(self, message: Message) -> Iterable[object]:  # noqa: ARG002 - the venue has its own
+    def observe(self, _message: Message, _received_at: datetime) -> Iterable[object]:
         """Prices of the ring are no news to the venue."""
         return ()
 
@@ -100,7 +108,7 @@ class BinanceVenue:
         """Place, cancel, ask or look."""
         match request:
             case PlaceOrder():
-                return self._orders.place(request)
+                return self._place(request)
             case CancelOrder():
                 return self._orders.cancel(request)
             case AskOrder():
@@ -108,6 +116,10 @@ class BinanceVenue:
             case LookAgain():
                 return self._look(request.symbols)
         raise TypeError(f"a venue cannot do {request!r}")
+
+    def _place(self, request: PlaceOrder) -> Iterator[object]:
+        with self._performed.under_way(request.number):
+            yield from self._orders.place(request)
 
     def cycle(self) -> Iterator[object]:
         """What rang, or everything when it is time; and why no entry may be made.
@@ -165,7 +177,7 @@ class BinanceVenue:
         """Whether a round that nothing calls for leaves alone what is kept for protection."""
         now = self._monotonic()
         budget = self._client.budget
-        if budget.refusal(now, weight=_ROUND_WEIGHT, orders=0, protects=False) is None:
+        if budget.refusal(now, weight=_ROUND_WEIGHT, orders=0, purpose=Purpose.WATCH) is None:
             return True
         self._look_at = now + _BLIND_S
         return False
@@ -193,18 +205,20 @@ class BinanceVenue:
 
     def _look(self, symbols: frozenset[str] | None) -> Iterator[object]:
         """Positions first, then both books, then trades: what changed meanwhile shows as older."""
+        up_to = self._performed.up_to
         try:
             view = self._account.view(symbols, self._client.now())
         except (VenueError, NoAnswer) as error:
             yield from self._out_of_sight(error)
             return
-        starting, self._lost, self._seen = self._lost, False, True
+        starting, after_start = self._lost, not self._seen
+        self._lost, self._seen = False, True
         self._lost_s = _LOST_S
         if starting:
-            yield Began()
+            yield Began(after_start)
         self._account.told(view)
         yield from view.facts
-        yield Looked(view.snapshot, starting)
+        yield Looked(replace(view.snapshot, after_order=up_to), starting)
 
     def _out_of_sight(self, error: VenueError | NoAnswer) -> Iterator[object]:
         self._note_error(error)

@@ -162,7 +162,7 @@ class Account(History):
             number = self._numbers["order"] + 1
             after, facts = self._place(order_name(number), wanted)
             if isinstance(facts[0], OrderRejected):
-                raise self._refused(wanted, facts[0].code)
+                raise self._refused(wanted, int(facts[0].code))
             if wanted.part is not None:
                 in_part = self._place(order_name(number), replace(wanted, qty=wanted.part))
                 if not isinstance(in_part[1][0], OrderRejected):

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from services.dashboard.web.board import Board, Full
 from services.dashboard.web.guard import LOCAL_NAMES, guard, harden
-from shared.contracts.fields import SYMBOL_PATTERN
+from shared.symbols import is_symbol
 
 BOARD: web.AppKey[Board] = web.AppKey("board", Board)
 STATIC = Path(str(resources.files("services.dashboard").joinpath("static")))
@@ -32,9 +32,9 @@ def application(board: Board, host_names: tuple[str, ...] = ()) -> web.Applicati
     app[BOARD] = board
     app.on_response_prepare.append(harden)
     app.router.add_get("/", _overview)
-    app.router.add_get(f"/symbol/{{symbol:{SYMBOL_PATTERN}}}", _symbol)
+    app.router.add_get("/symbol/{symbol}", _symbol)
     app.router.add_get("/events", _events)
-    app.router.add_get(f"/events/{{symbol:{SYMBOL_PATTERN}}}", _events)
+    app.router.add_get("/events/{symbol}", _events)
     app.router.add_get("/healthz", _health)
     app.router.add_static("/static", STATIC)
     return app
@@ -44,7 +44,16 @@ async def _overview(_request: web.Request) -> web.FileResponse:
     return web.FileResponse(STATIC / "overview.html")
 
 
-async def _symbol(_request: web.Request) -> web.FileResponse:
+def _asked_for(request: web.Request) -> str | None:
+    """The symbol that a path names, decoded; what is no symbol is not found."""
+    symbol = request.match_info.get("symbol")
+    if symbol is not None and not is_symbol(symbol):
+        raise web.HTTPNotFound(text="there is no such symbol\n")
+    return symbol
+
+
+async def _symbol(request: web.Request) -> web.FileResponse:
+    _asked_for(request)
     return web.FileResponse(STATIC / "symbol.html")
 
 
@@ -59,7 +68,7 @@ async def _health(request: web.Request) -> web.Response:
 
 async def _events(request: web.Request) -> web.StreamResponse:
     """The frames of one page as they come, the newest at once."""
-    board, symbol = request.app[BOARD], request.match_info.get("symbol")
+    board, symbol = request.app[BOARD], _asked_for(request)
     names = ("overview", "down", *([symbol] if symbol else []))
     seen = board.seen(request.headers.get("Last-Event-ID", ""))
     try:
