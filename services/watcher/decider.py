@@ -22,7 +22,7 @@ from services.watcher import intents as waiting
 from services.watcher.alarms import alarms_of
 from services.watcher.figures import figures_of
 from services.watcher.holding import Holding, Price
-from services.watcher.sights import Heard, Look
+from services.watcher.sights import Heard, Look, Unread
 from services.watcher.state import Alarm, Policy, State
 from shared.contracts import HISTORY_SOURCE, FillResult, MarketTick
 from shared.contracts.values import format_timestamp
@@ -33,6 +33,9 @@ from shared.records import NONSENSE
 from shared.streams import WATCH_KEY
 from shared.ticks import is_late
 from shared.why.picture import Said
+
+#: Entries that cannot be read, of which so many are remembered, the newest.
+_UNREAD_KEPT = 100
 
 
 def decide(state: State, event: Heard | Look, policy: Policy) -> tuple[State, Sequence[object]]:
@@ -55,7 +58,17 @@ def _hear(state: State, heard: Heard) -> State:
     trade = [said for said in heard.said if not isinstance(said.message, MarketTick)]
     if trade or heard.letters:
         state = replace(state, intents=waiting.heard(state.intents, trade, heard.letters))
+    if state.unread or heard.unread:
+        state = replace(state, unread=_unread(state, heard))
     return replace(state, prices=prices, held=held)
+
+
+def _unread(state: State, heard: Heard) -> Mapping[Unread, datetime | None]:
+    """The entries that cannot be read, without those that have their dead letter now."""
+    known = {(letter.stream, letter.id) for letter in heard.letters}
+    unread = {**dict.fromkeys(heard.unread), **state.unread}
+    kept = [entry for entry in unread if (entry.stream, entry.id) not in known]
+    return {entry: unread[entry] for entry in kept[-_UNREAD_KEPT:]}
 
 
 def _take_price(prices: dict[str, Price], held: dict[str, Holding], said: Said) -> None:
@@ -77,6 +90,8 @@ def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[ob
     state = _until(state, look)
     state = replace(
         state,
+        unread={entry: since or now for entry, since in state.unread.items()},
+        barred={code: state.barred.get(code, now) for code in look.overview.venue.barriers},
         started_at=now if look.after_outage else state.started_at or now,
         held=dict(_held(state, look, policy)),
         intents=waiting.forgotten(state.intents, now - timedelta(seconds=policy.read_back_s)),
@@ -151,8 +166,10 @@ def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holdi
 
 def _read_position(symbol: str, kept: Kept, policy: Policy, now: datetime) -> Position | None:
     """The position that a record tells of, or None if it makes no sense."""
+    if kept.position.get("symbol") != symbol:
+        return None
     try:
-        return position_of(kept, symbol, policy.terms_of(symbol), now)
+        return position_of(kept, policy.terms_of(symbol), now)
     except NONSENSE:
         return None
 

@@ -186,13 +186,15 @@ def readable_position(
     reading: Reading, symbol: str, kept: Kept, terms: Terms, now: datetime
 ) -> Position | None:
     """The position of one symbol, without what harvest_brain says if that makes no sense."""
+    of = kept.position.get("symbol", "")
+    if of != symbol:
+        reading.note(position_key(symbol), f"the record is of {of[:40]!r}")
+        return None
     try:
-        return position_of(kept, symbol, terms, now)
+        return position_of(kept, terms, now)
     except NONSENSE:
         alone = replace(kept, harvest={})
-    position = reading.made(
-        position_key(symbol), lambda: position_of(alone, symbol, terms, now), None
-    )
+    position = reading.made(position_key(symbol), lambda: position_of(alone, terms, now), None)
     if position is not None:
         reading.note(harvest_key(symbol), "makes no sense; it is left out")
     return position
@@ -205,7 +207,7 @@ def _note_ids_ahead(reading: Reading, first: Reply, now: datetime) -> None:
             last = text_of(row_of(about)["last-generated-id"])
             if moment_of(last) - now > _AHEAD:
                 name = key[0].removeprefix(f"{PREFIX}:stream:")
-                reading.note(name, f"its last id, {last}, is of the future: see `quantum dead`")
+                reading.note(name, f"its last id, {last}, is of the future: `quantum repair`")
 
 
 def _streams(reading: Reading, first: Reply, second: Reply, now: datetime) -> Iterator[Stream]:

@@ -151,13 +151,16 @@ class Venue:
     """Whether the venue takes entries, by code why not, and the orders that are in doubt.
 
     `entries` is empty until apply_layer has looked at the venue. `stops_refused` says by symbol in
-    the venue's words why a position stands naked.
+    the venue's words why a position stands naked, `quarantined` why a symbol is left alone, with
+    its code first, and `over_cap` what is held beyond its caps.
     """
 
     entries: Literal["open", "barred", ""] = ""
     barriers: Mapping[str, str] = field(default_factory=dict)
     unknown_orders: Mapping[str, str] = field(default_factory=dict)
     stops_refused: Mapping[str, str] = field(default_factory=dict)
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+    over_cap: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,17 @@ LOST_AFTER = timedelta(seconds=15)
 #: What watcher said counts for so long after it last looked.
 STALE_AFTER = timedelta(seconds=15)
 _SEEN_AT = "seen_at"
-#: Alarms that come before all others, however short they have lasted: money is at stake.
-_WORST = ("position_without_stop", "rung_not_taken", "unknown_order")
+#: Alarms that come before all others, however short they have lasted: money is at stake, or they
+#: are the cause of others.
+_WORST = (
+    "position_without_stop",
+    "over_cap",
+    "symbol_quarantined",
+    "entries_barred",
+    "rung_not_taken",
+    "unknown_order",
+    "unreadable",
+)
 _TARGETS = ("take_profit", "take_profit_2", "take_profit_3")
 
 
@@ -46,7 +55,7 @@ class Kept:
     tick: Said | None = None
 
 
-def position_of(kept: Kept, symbol: str, terms: Terms, now: datetime) -> Position:
+def position_of(kept: Kept, terms: Terms, now: datetime) -> Position:
     """The position of one symbol.
 
     Raises:
@@ -55,7 +64,7 @@ def position_of(kept: Kept, symbol: str, terms: Terms, now: datetime) -> Positio
     record, harvest = kept.position, kept.harvest
     story = story_of(
         Picture(
-            symbol=symbol,
+            symbol=record["symbol"],
             now=now,
             terms=terms,
             tick=kept.tick,
@@ -72,7 +81,7 @@ def position_of(kept: Kept, symbol: str, terms: Terms, now: datetime) -> Positio
     stop = held.stop_loss
     favour = held.side.sign * (held.mark_price - held.entry_price)
     return Position(
-        symbol=symbol,
+        symbol=record["symbol"],
         position_id=held.position_id,
         side=held.side,
         qty=held.qty,
@@ -186,6 +195,8 @@ def venue_of(record: Mapping[str, str]) -> Venue:
         barriers=dict(_named("barrier.", record)),
         unknown_orders=dict(_named("unknown.", record)),
         stops_refused=dict(_named("stop_refused.", record)),
+        quarantined=dict(_named("quarantine.", record)),
+        over_cap=dict(_named("over_cap.", record)),
     )
 
 
