@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from shared.cli.desk import a_desk
+from shared.cli.desk import a_desk, tell_unreadable
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.overview.document import as_json
 from shared.overview.read import read_overview
 from shared.overview.values import Position
 from shared.sections import terms_of
-from shared.why.words import plain, safe
+from shared.why.words import plain
 
 
 def positions(*, config: ConfigOption = None, json_: JsonOption = False) -> None:
@@ -30,8 +30,7 @@ def positions(*, config: ConfigOption = None, json_: JsonOption = False) -> None
     """
     with a_desk(config) as desk:
         overview = read_overview(desk.client, partial(terms_of, desk.settings), events=0)
-    for line in overview.unreadable:
-        typer.echo(f"cannot be read: {safe(str(line))}", err=True)
+    tell_unreadable(overview.unreadable)
     if json_:
         typer.echo(json.dumps(as_json(overview.positions)))
     elif overview.positions:

@@ -22,14 +22,14 @@ from shared.bus import connect
 from shared.log import logger
 from shared.overview.read import read_overview
 from shared.reading import Reading
-from shared.records import moment_of
+from shared.records import NONSENSE, moment_of, place, reason_of, text_of
 from shared.session import Session
 from shared.streams import MARKET_TICK
 from shared.ticks import TickGate
 from shared.why.findings import findings_of
 from shared.why.picture import Terms
 from shared.why.read import read_picture, readable
-from shared.why.story import story_of
+from shared.why.sound import sound_story
 
 _PAGE = 1000
 #: Pages of prices that one look takes; a replay at full speed is caught up with over several.
@@ -89,7 +89,14 @@ class Readers:
                 if tick is not None and not self._gate.refusal_of(tick, moment_of(self._read_to)):
                     self.prices.add(tick.symbol, tick.timestamp.timestamp(), float(tick.mark_price))
             if len(page) < _PAGE:
-                return
+                break
+        self._go_back(reading)
+
+    def _go_back(self, reading: Reading) -> None:
+        """Where the stream ends before what was read, it was mended or emptied: go on there."""
+        last = reading.ask("XREVRANGE", MARKET_TICK.key, "+", "-", "COUNT", 1)
+        end = text_of(last[0][0]) if last else "0-0"
+        self._read_to = min(self._read_to, end, key=place)
 
     def stories(self, every_s: float) -> None:
         """Read the stories of the symbols that somebody looks at, each not too often."""
@@ -111,12 +118,12 @@ class Readers:
         """Put the page of one symbol up; returns how long that took."""
         started = time.monotonic()
         try:
-            story = story_of(read_picture(client, symbol, self._terms_of(symbol)))
+            story = sound_story(read_picture(client, symbol, self._terms_of(symbol)))
             page = symbol_page(story, findings_of(story), self.prices.of(symbol))
         except RedisError:
             return 0.0  # The other thread says so; this one asks again in its time.
-        except (KeyError, ValueError, ArithmeticError) as error:
-            page = {"symbol": symbol, "unreadable": f"a record makes no sense: {error!r}"}
+        except NONSENSE as error:
+            page = {"symbol": symbol, "unreadable": f"a record {reason_of(error)}"}
         self._board.put(symbol, "symbol", _json(page))
         return time.monotonic() - started
 
