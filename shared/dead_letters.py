@@ -9,13 +9,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.bus import Entry
+from shared.bus.mending import ID_AHEAD
 from shared.contracts import wire
 
 #: Every code of a dead letter: those of a message that breaks its contract or is of a far future;
-#: of one that was trimmed away unread, or that ended its reader time and again; and those of
-#: deciders, for an id that came with other content and for a symbol that the venue does not list.
+#: of one that was trimmed away unread, or that ended its reader time and again; of a stream whose
+#: ids were driven up and that was mended; and those of deciders, for an id that came with other
+#: content and for a symbol that the venue does not list.
 CODES = wire.CODES | {
     *("ahead_of_time", "trimmed", "poison"),
+    ID_AHEAD,
     *("id_conflict", "symbol_not_listed"),
 }
 

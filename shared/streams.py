@@ -13,6 +13,10 @@ from shared.contracts import ApplyPlan, ApplyResult, MarketTick, TradeIntent
 
 PREFIX = "quantum"
 
+#: What the key of a stream's dead letters ends in.
+DEAD_SUFFIX = ".dead"
+_STREAM_PREFIX = f"{PREFIX}:stream:"
+
 #: The operator's switch: RUN, EXITS_ONLY or HALT. Absent means RUN.
 MODE_KEY = f"{PREFIX}:mode"
 
@@ -51,12 +55,12 @@ class Stream:
     @property
     def key(self) -> str:
         """The Redis key."""
-        return f"{PREFIX}:stream:{self.name}"
+        return f"{_STREAM_PREFIX}{self.name}"
 
     @property
     def dead_key(self) -> str:
         """The Redis key of its dead letters."""
-        return f"{self.key}.dead"
+        return f"{self.key}{DEAD_SUFFIX}"
 
 
 MARKET_TICK = Stream(
@@ -111,6 +115,11 @@ def inputs_of(daemon: str) -> tuple[Stream, ...]:
     """
     order = (MARKET_TICK, APPLY_RESULT, APPLY_PLAN, TRADE_INTENT)
     return tuple(stream for stream in order if daemon in stream.readers)
+
+
+def name_of(key: str) -> str:
+    """The name of the stream behind a key."""
+    return key.removeprefix(_STREAM_PREFIX)
 
 
 def position_key(symbol: str) -> str:

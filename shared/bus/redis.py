@@ -15,6 +15,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from shared.bus.client import LIBRARY_VERSION, call, call_all, connect, plainly
+from shared.bus.mending import mend
 from shared.bus.port import Backlog, Commit, Entry, NotReady, StateLost, Superseded
 from shared.streams import (
     DEAD_KEPT,
@@ -132,17 +133,14 @@ class RedisBus:
         """Do it once, or say why not; see `Bus.commit`."""
         sequence = self._sequence + 1
         keys, words = commit_words(commit, self._daemon)
+        request = ("FCALL", "quantum_commit", len(keys), *keys, self._epoch, sequence, *words)
         with plainly():
-            said = call(
-                self._commands,
-                "FCALL",
-                "quantum_commit",
-                len(keys),
-                *keys,
-                self._epoch,
-                sequence,
-                *words,
-            )
+            said = call(self._commands, *request)
+            for _ in keys:
+                if not isinstance(said, list):
+                    break
+                mend(self._commands, said[1].decode(), by=self._daemon)
+                said = call(self._commands, *request)
         if said in (b"OK", b"REPEATED"):
             self._sequence = sequence
         elif said == b"SUPERSEDED":
