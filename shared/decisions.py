@@ -44,6 +44,14 @@ class Received(Generic[E]):
 
 
 @dataclass(frozen=True, slots=True)
+class Produced(Generic[E]):
+    """A message that a producer outside the suite wrote to its own stream; `producer` names it."""
+
+    producer: str
+    message: E
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A hash for people to read, replaced whole; `fields=None` removes it."""
 

@@ -25,14 +25,14 @@ from shared.at_once import AtOnce
 from shared.bus import Bus, Commit, Entry, StateLost, Superseded
 from shared.contracts import BadMessage, Message, decode, encode
 from shared.dead_letters import dead_letter
-from shared.decisions import DeadLetter, Mode, Note, Received, Record
+from shared.decisions import DeadLetter, Mode, Note, Produced, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.outside import Concurrent, NotYet, Outside
 from shared.session import Session, Stopped, flat
 from shared.settings import SettingsError
 from shared.state import StateCodec
-from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES
+from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES, Stream
 from shared.systemd import Supervisor
 
 S = TypeVar("S")
@@ -57,6 +57,8 @@ class Service(Generic[S, P]):
     #: Whether the decision depends on the operator's switch, which is then read for each batch.
     obeys_mode: bool = False
     measure: Callable[[object], None] = lambda _output: None
+    #: Streams of producers outside the suite, each of one.
+    producers: tuple[Stream, ...] = ()
 
 
 @dataclass(slots=True)
@@ -111,6 +113,7 @@ class Runner(Generic[S, P]):
             metrics=self.metrics,
             stop=self.stop,
             supervisor=supervisor,
+            producers=service.producers,
             reload=self._take_new_policy,
         )
         self._codec = StateCodec(service.state)
@@ -288,6 +291,9 @@ class Runner(Generic[S, P]):
         self._commit()
 
     def _take(self, entry: Entry, received_at: datetime) -> None:
+        if entry.missed:
+            gone = f"{entry.missed} entries before this one were removed before they were read"
+            self._bury(entry._replace(fields=()), "trimmed", gone, received_at)
         if not entry.fields:
             self._bury(entry, "trimmed", "the entry was removed before it was read", received_at)
             return
@@ -304,6 +310,9 @@ class Runner(Generic[S, P]):
                 self._count(self.metrics.messages, entry.stream.name, "unreadable")
             return
         self._count(self.metrics.messages, entry.stream.name, "read")
+        if entry.stream.producer:
+            self._decide(Produced(entry.stream.producer, message), received_at)
+            return
         if self._service.outside is not None:
             for fact in self._service.outside.observe(message, received_at):
                 self._decide(fact, received_at)

@@ -93,10 +93,14 @@ class MemoryServer:
 class MemoryBus:
     """One daemon's bus in memory; see `Bus` for what each call promises."""
 
-    def __init__(self, server: MemoryServer, daemon: str) -> None:
+    def __init__(
+        self, server: MemoryServer, daemon: str, *, producers: Sequence[Stream] = ()
+    ) -> None:
         self._server = server
         self._daemon = daemon
-        self._inputs = inputs_of(daemon)
+        self._producers = tuple(producers)
+        self._inputs = (*inputs_of(daemon), *producers)
+        self._behind = False
         self._epoch = b""
         self._sequence = 0
         self._offered: tuple[str, int] | None = None
@@ -123,11 +127,15 @@ class MemoryBus:
                 if group.pending:
                     return [self._unfinished(stream, log, group)]
             found = []
+            behind, self._behind = self._behind, False
             for stream, log, group in logs:
+                if behind and stream in self._producers:
+                    continue
                 last = min(group.next_index + count, len(log.entries))
                 for index in range(group.next_index, last):
                     group.pending[index] = 1
                     found.append(_entry(stream, log, index, 1))
+                self._behind |= last - group.next_index == count
                 group.next_index = last
             return found
 
@@ -208,7 +216,7 @@ class MemoryBus:
         """Where every group stands; see `Bus.backlog`."""
         rows = []
         with self._server.answering():
-            for stream in STREAMS:
+            for stream in (*STREAMS, *self._producers):
                 log = self._server.log(stream.key)
                 for name, group in log.groups.items():
                     lag = len(log.entries) - group.next_index
