@@ -16,16 +16,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import Counter
 
+from shared.arrivals import Arrivals
 from shared.at_once import AtOnce
 from shared.bus import Bus, Commit, Entry, StateLost, Superseded
-from shared.contracts import BadMessage, Message, decode, encode
+from shared.clock import CLOCK, Clock
+from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode, encode
 from shared.dead_letters import dead_letter
-from shared.decisions import DeadLetter, Mode, Note, Produced, Received, Record
+from shared.decisions import ClockSet, DeadLetter, Mode, Note, Produced, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.outside import Concurrent, NotYet, Outside
@@ -34,15 +36,17 @@ from shared.settings import SettingsError
 from shared.state import StateCodec
 from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES, Stream
 from shared.systemd import Supervisor
+from shared.ticks import MAX_AHEAD
 
 S = TypeVar("S")
 P = TypeVar("P")
 
-MOST_AHEAD = timedelta(days=1)
 #: How soon to look again at a world that was not seen since the start: something may be naked.
 _UNSEEN_S = (0.25, 5.0)
 #: How long to wait for answers, and for messages while answers are due.
 _ANSWERS_S, _BUSY_BLOCK_MS = 0.02, 5
+#: How soon to look again whether the others are done with a step of a replay.
+_TURN_POLL_S = 0.0003
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Service(Generic[S, P]):
     measure: Callable[[object], None] = lambda _output: None
     #: Streams of producers outside the suite, each of one.
     producers: tuple[Stream, ...] = ()
+    #: Whether it takes its turn last in each step of a replay that waits for its readers.
+    comes_last: bool = False
 
 
 @dataclass(slots=True)
@@ -67,24 +73,6 @@ class _Cause:
 
     entry: Entry | None = None
     open: int = 0
-
-
-def _wall_clock() -> datetime:
-    """The time now, in whole milliseconds as messages have it."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
-def _refuse_another_age(message: Message, received_at: datetime) -> None:
-    """Refuse a message of a far future: after its market time nothing would ever be new again.
-
-    The limit is wide, because a clock that is an hour off must not cost a fill its reader.
-    """
-    ahead = max(message.produced_at, message.timestamp) - received_at
-    if ahead > MOST_AHEAD:
-        raise BadMessage(
-            "ahead_of_time", f"timestamp: is {ahead.days} days ahead of the clock here"
-        )
 
 
 class Runner(Generic[S, P]):
@@ -97,7 +85,9 @@ class Runner(Generic[S, P]):
         *,
         metrics: RunnerMetrics | None = None,
         stop: threading.Event | None = None,
-        now: Callable[[], datetime] = _wall_clock,
+        now: Callable[[], datetime] | None = None,
+        clock: Clock | None = None,
+        max_tick_ahead: timedelta = MAX_AHEAD,
         cycle_s: float = 1.0,
         supervisor: Supervisor | None = None,
         reload: Callable[[], P | None] = lambda: None,
@@ -117,11 +107,14 @@ class Runner(Generic[S, P]):
             reload=self._take_new_policy,
         )
         self._codec = StateCodec(service.state)
-        self._now = now
+        own = clock or (Clock.of(now) if now else CLOCK)
+        self._arrivals = Arrivals(service.name, own, max_tick_ahead, self.metrics)
+        self._now = own.now
         self._cycle_s = cycle_s
         self._cycle_at = 0.0
         self._mode = Mode.RUN
         self._entry: Entry | None = None
+        self._in_hand: Sequence[Entry] = ()
         self._performed = False
         self._unseen = ""
         self._unseen_s = _UNSEEN_S[0]
@@ -138,6 +131,7 @@ class Runner(Generic[S, P]):
     def start(self) -> None:
         """Take over: load the state, and look at the outside world as after a crash."""
         documents = self._session.acquire()
+        self._arrivals.began(documents)
         self.state = self._committed = self._codec.load(documents)
         if self._service.outside is not None:
             self._service.outside.restore(documents)
@@ -209,8 +203,15 @@ class Runner(Generic[S, P]):
         if self._line:
             self._hear(0.0)
             block_ms = min(block_ms, _BUSY_BLOCK_MS)
-        entries = self._bus.read(count=BATCH, block_ms=block_ms)
+        entries = self._in_hand
         if not entries:
+            entries = self._bus.read(count=BATCH, block_ms=block_ms)
+            self._arrivals.came(entries)
+        if not entries:
+            return 0
+        self._in_hand = entries if self._is_turn_of_others(entries) else ()
+        if self._in_hand:
+            self.stop.wait(_TURN_POLL_S)
             return 0
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
@@ -222,6 +223,13 @@ class Runner(Generic[S, P]):
         self.metrics.decide_seconds.observe(time.perf_counter() - started)
         self._commit()
         return len(entries)
+
+    def _is_turn_of_others(self, entries: Sequence[Entry]) -> bool:
+        """Whether others must be done with a step of a replay before this daemon takes it."""
+        in_step = (b"source", LOCKSTEP_SOURCE.encode())
+        if not self._service.comes_last or not any(in_step in e.fields for e in entries):
+            return False
+        return not self._session.others_are_idle()
 
     def _one_by_one(self, entries: Iterable[Entry]) -> None:
         """Decide messages in their order, each with all that it causes."""
@@ -302,7 +310,8 @@ class Runner(Generic[S, P]):
             return
         try:
             message = decode(entry.stream.contract, entry.fields)
-            _refuse_another_age(message, received_at)
+            received_at = self._heard_at(message, received_at)
+            self._arrivals.refuse_ahead(message)
         except BadMessage as bad:
             if entry.stream.readers[0] == self._service.name:
                 self._bury(entry, bad.code, bad.detail, received_at)
@@ -319,6 +328,15 @@ class Runner(Generic[S, P]):
         self._decide(message, received_at)
         if self._line is None:
             self._settle()
+
+    def _heard_at(self, message: Message, received_at: datetime) -> datetime:
+        """When a message arrived, by a clock that it may have put right."""
+        by = self._arrivals.heard(message)
+        if not by:
+            return received_at
+        now = self._now()
+        self._decide(ClockSet(by), now)
+        return now
 
     def _decide(self, event: object, received_at: datetime) -> None:
         received = Received(event, received_at, self._mode)
@@ -431,6 +449,7 @@ class Runner(Generic[S, P]):
             documents |= self._service.outside.documents()
         self._batch.documents = documents
         if self._batch:
+            documents |= self._arrivals.documents()
             self._session.commit(self._batch)
         self._committed = self.state
         self._batch = Commit()

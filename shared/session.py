@@ -116,6 +116,11 @@ class Session:
         except (BusDown, NotReady) as error:
             logger().warning("trimming_put_off", reason=str(error))
 
+    def others_are_idle(self) -> bool:
+        """Whether every other group has finished all there is on every stream."""
+        rows = self.patiently(self.bus.backlog)
+        return all(row.idle for row in rows if row.group != self.daemon)
+
     def wait(self, seconds: float = math.inf) -> None:
         """Wait so long, or until told to stop, with housekeeping meanwhile."""
         until = time.monotonic() + seconds

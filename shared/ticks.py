@@ -7,7 +7,7 @@ or that fills a gap behind the others, from one that is news; it is never a reas
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from shared.contracts import HISTORY_SOURCE, MarketTick
 
@@ -15,9 +15,10 @@ from shared.contracts import HISTORY_SOURCE, MarketTick
 MAX_AHEAD = timedelta(seconds=5)
 #: Beyond it no clock is behind: the time is wrong.
 MOST_AHEAD = timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: How many ticks, over how long, must agree that it is the clock here that is behind.
-_WITNESSES = 10
-_WITNESSED_FOR = timedelta(seconds=15)
+WITNESSES = 10
+WITNESSED_FOR = timedelta(seconds=15)
 #: A tick with a time older than this says nothing of whether the clock here is behind.
 _CURRENT = timedelta(seconds=60)
 
@@ -79,6 +80,10 @@ class TickGate:
             return None
         return f"its time is {ahead.total_seconds():.1f} s ahead of the clock here"
 
+    def refusal_of(self, tick: MarketTick, taken_at: datetime) -> str | None:
+        """Why a tick is not taken, judged by when the server took it, for who reads by a cursor."""
+        return self.refusal(tick, taken_at, taken_at - _EPOCH)
+
     def _explains(self, ahead: timedelta) -> bool:
         return bool(self.behind) and ahead <= self.behind + self._max_ahead
 
@@ -88,7 +93,7 @@ class TickGate:
             self._suspicion = _Suspicion(steady, ahead)
             return False
         self._suspicion = _Suspicion(before.since, before.ahead, before.witnesses + 1)
-        if before.witnesses + 1 < _WITNESSES or steady - before.since < _WITNESSED_FOR:
+        if before.witnesses + 1 < WITNESSES or steady - before.since < WITNESSED_FOR:
             return False
         self.behind = before.ahead
         return True

@@ -17,7 +17,9 @@ from services.apply_layer.exchange import (
 from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperAccount, PaperBook, PaperPolicy, PaperWallet
 from services.apply_layer.protection import Looked
+from shared.account import ACCOUNT_DOCUMENT, PAPER, account_of, conflict
 from shared.contracts import MarketTick, Message
+from shared.settings import SettingsError
 
 _BOOK = TypeAdapter(PaperBook)
 _WALLET = TypeAdapter(PaperWallet)
@@ -39,11 +41,20 @@ class PaperVenue:
         self._exchange = opening()
         self._kept = PaperAccount(PaperWallet(policy.initial_wallet, policy.initial_wallet), {})
         self._wallet_kept = False
+        self._account_named = False
         self._starting = True
 
     def restore(self, documents: Mapping[str, bytes]) -> None:
-        """Take the books back, or open the account for the first time."""
+        """Take the books back, or open the account for the first time.
+
+        Raises:
+            SettingsError: the state is of an account at a venue.
+        """
+        refusal = conflict(account_of(documents), PAPER)
+        if refusal:
+            raise SettingsError(refusal)
         self._starting = True
+        self._account_named = ACCOUNT_DOCUMENT in documents
         if _WALLET_NAME not in documents:
             return
         books = {
@@ -67,6 +78,9 @@ class PaperVenue:
             changed[_WALLET_NAME] = _WALLET.dump_json(account.wallet)
             self._wallet_kept = True
         self._kept = account
+        if not self._account_named:
+            changed[ACCOUNT_DOCUMENT] = PAPER.encode()
+            self._account_named = True
         return changed
 
     def observe(self, message: Message, received_at: datetime) -> Iterable[VenueEvent]:

@@ -124,7 +124,7 @@ def watched_symbols(look: Look, policy: Policy) -> list[str]:
 def _feed(look: Look, state: State, policy: Policy) -> Iterator[Alarm]:
     for symbol in watched_symbols(look, policy):
         price = state.prices.get(symbol)
-        since = price.produced_at if price is not None else state.started_at or look.overview.now
+        since = price.alive_at if price is not None else state.started_at or look.overview.now
         if _age_s(look, since) < policy.price_within_s:
             continue
         told = "no price of" if price is None else "no new price of"
@@ -168,6 +168,8 @@ def expected(daemon: Daemon) -> bool:
 def _silent(look: Look, state: State, policy: Policy) -> Iterator[Alarm]:
     for daemon in filter(expected, look.overview.daemons):
         since = daemon.at or state.started_at or look.overview.now
+        if daemon.name in state.beats:
+            since = state.beats[daemon.name][1]
         if _age_s(look, since) < policy.heartbeat_within_s:
             continue
         told = "was never seen" if daemon.at is None else "has gone silent"

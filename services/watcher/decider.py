@@ -30,6 +30,7 @@ from shared.decisions import Note, Record
 from shared.overview.values import Position
 from shared.overview.view import Kept, position_of
 from shared.streams import WATCH_KEY
+from shared.ticks import is_late
 from shared.why.picture import Said
 
 
@@ -61,18 +62,18 @@ def _take_price(prices: dict[str, Price], held: dict[str, Holding], said: Said) 
     before = prices.get(tick.symbol)
     if tick.source == HISTORY_SOURCE:
         return
-    if before is not None and tick.timestamp <= before.market_at:
+    if before is not None and is_late(tick, before.market_at, said.at):
         # Nobody decides by it; it shows that the feed is alive, and no more.
-        alive_at = max(before.produced_at, tick.produced_at)
-        prices[tick.symbol] = replace(before, produced_at=alive_at)
+        prices[tick.symbol] = replace(before, alive_at=said.at)
         return
-    prices[tick.symbol] = price = positions.price_of(said)
+    prices[tick.symbol] = price = positions.price_of(before, said)
     if tick.symbol in held:
-        held[tick.symbol] = positions.at_price(held[tick.symbol], price)
+        held[tick.symbol] = positions.at_price(held[tick.symbol], price, said.at)
 
 
 def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[object]]:
     now = look.overview.now
+    state = _until(state, look)
     state = replace(
         state,
         started_at=now if look.after_outage else state.started_at or now,
@@ -102,6 +103,36 @@ def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[ob
     return state, [*outputs, *_changes(before, standing)]
 
 
+def _until(state: State, look: Look) -> State:
+    """The state without times that have not come, as after the server's clock was set back.
+
+    What has stood for a while by a clock that was ahead has stood since this look at least: no
+    alarm waits for that clock's time to come again.
+    """
+    now = look.overview.now
+    prices = {
+        symbol: replace(price, at=min(price.at, now), alive_at=min(price.alive_at, now))
+        for symbol, price in state.prices.items()
+    }
+    beats = {}
+    for daemon in look.overview.daemons:
+        if daemon.at is not None and daemon.at > now:
+            told, since = state.beats.get(daemon.name, (daemon.at, now))
+            beats[daemon.name] = (daemon.at, min(since, now) if told == daemon.at else now)
+    return replace(
+        state,
+        started_at=state.started_at and min(state.started_at, now),
+        prices=prices,
+        intents=waiting.until(state.intents, now),
+        held={symbol: positions.until(held, now) for symbol, held in state.held.items()},
+        standing={
+            name: replace(alarm, since=min(alarm.since, now))
+            for name, alarm in state.standing.items()
+        },
+        beats=beats,
+    )
+
+
 def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holding]]:
     """What is held, by symbol; a record that makes no sense is told as an alarm."""
     for symbol, kept in look.held.items():
@@ -112,7 +143,9 @@ def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holdi
         cost_bps = policy.terms_of(symbol).cost_bps
         holding = positions.seen(before, position, cost_bps, look.overview.now)
         price = state.prices.get(symbol)
-        yield symbol, holding if price is None else positions.at_price(holding, price)
+        if price is not None:
+            holding = positions.at_price(holding, price, look.overview.now)
+        yield symbol, holding
 
 
 def _read_position(kept: Kept, policy: Policy, now: datetime) -> Position | None:

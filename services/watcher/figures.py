@@ -61,7 +61,7 @@ def _samples(look: Look, state: State, policy: Policy) -> Iterator[Sample]:
         yield Sample("quantum_dead_letters_unhandled", stream.dead, {"stream": stream.name})
     for symbol in watched_symbols(look, policy):
         price = state.prices.get(symbol)
-        since = state.started_at if price is None else price.produced_at
+        since = state.started_at if price is None else price.alive_at
         yield Sample("quantum_price_age_seconds", _age_s(look, since), {"symbol": symbol})
     yield Sample("quantum_unknown_orders", len(overview.venue.unknown_orders))
     yield Sample("quantum_entry_barriers", len(overview.venue.barriers))

@@ -14,19 +14,24 @@ from datetime import datetime
 from decimal import Decimal
 
 from shared.contracts import MarketTick
-from shared.formulas import r_multiple
+from shared.formulas import Marks, confirmed, marks_after, r_multiple
 from shared.overview.values import Position
+from shared.ticks import is_ahead
 from shared.why.picture import Said
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The last price of a symbol: when it was made, by two clocks, and when the server took it."""
+    """The last confirmed price of a symbol, its market time, and when the server took it.
+
+    `alive_at` is when the server last took any price of the symbol, one that is no news as well.
+    """
 
     mark_price: Decimal
     market_at: datetime
-    produced_at: datetime
     at: datetime
+    alive_at: datetime
+    marks: Marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,14 @@ def whole(holding: Holding, at: datetime) -> Holding:
     return replace(holding, reached=reached, whole_since=at)
 
 
-def at_price(holding: Holding, price: Price) -> Holding:
-    """The position at a price; one that is older than the position says nothing of it."""
+def at_price(holding: Holding, price: Price, now: datetime) -> Holding:
+    """The position at a price; one that is older than the position says nothing of it.
+
+    A position cannot have been opened at a time that has not come: that is not believed.
+    """
     position = holding.position
-    if price.market_at < position.opened_at:
+    opened_at = position.opened_at
+    if price.market_at < opened_at and not is_ahead(opened_at, now):
         return holding
     if holding.whole_since is not None and price.at < holding.whole_since:
         return holding
@@ -92,7 +101,22 @@ def at_price(holding: Holding, price: Price) -> Holding:
     return replace(holding, r=r, reached=reached)
 
 
-def price_of(said: Said) -> Price:
-    """A price as it is kept."""
+def until(holding: Holding, now: datetime) -> Holding:
+    """The position without times that have not come: the server's clock was set back."""
+    since = [holding.whole_since, holding.naked_since, *holding.reached.values()]
+    if all(at is None or at <= now for at in since):
+        return holding
+    return replace(
+        holding,
+        reached={name: min(at, now) for name, at in holding.reached.items()},
+        whole_since=holding.whole_since and min(holding.whole_since, now),
+        naked_since=holding.naked_since and min(holding.naked_since, now),
+    )
+
+
+def price_of(before: Price | None, said: Said) -> Price:
+    """A price as it is kept, after the one before it."""
     tick: MarketTick = said.message
-    return Price(tick.mark_price, tick.timestamp, tick.produced_at, said.at)
+    last = None if before is None else before.marks
+    marks = marks_after(last, tick.mark_price, recorded=tick.recorded)
+    return Price(confirmed(marks), tick.timestamp, said.at, said.at, marks)

@@ -7,7 +7,7 @@ letter. Whatever has none stands somewhere between the hops.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -74,3 +74,13 @@ def forgotten(intents: Intents, before: datetime) -> Intents:
         return intents
     kept = {name: at for name, at in intents.answered.items() if at >= before}
     return Intents(intents.waiting, kept)
+
+
+def until(intents: Intents, now: datetime) -> Intents:
+    """Without times that have not come: the server's clock was set back."""
+    if all(one.since <= now for one in intents.waiting.values()):
+        return intents
+    waiting = {
+        name: replace(one, since=min(one.since, now)) for name, one in intents.waiting.items()
+    }
+    return Intents(waiting, intents.answered)

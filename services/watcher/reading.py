@@ -26,6 +26,7 @@ from shared.streams import (
     position_key,
     state_key,
 )
+from shared.ticks import MAX_AHEAD, TickGate
 from shared.why.picture import Letter, Said, Terms
 from shared.why.read import letter_of, pairs, raw_replies, readable, rules_in, server_time
 
@@ -38,13 +39,16 @@ _BY_KEY = {stream.key: stream for stream in STREAMS}
 class Reader:
     """Where watcher has read to, in each stream and its dead letters."""
 
-    def __init__(self, url: str, terms_of: Callable[[str], Terms]) -> None:
+    def __init__(
+        self, url: str, terms_of: Callable[[str], Terms], max_tick_ahead: timedelta = MAX_AHEAD
+    ) -> None:
         self.client: Redis = connect(url)
         raw_replies(self.client)
         for command in ("XREAD", "HMGET"):
             self.client.set_response_callback(command, lambda reply, **_: reply)
         self._terms_of = terms_of
         self._cursors: dict[str, str] = {}
+        self._gate = TickGate(max_tick_ahead)
 
     def begin(self, read_back_s: float) -> None:
         """Put every cursor to so long ago."""
@@ -80,7 +84,10 @@ class Reader:
             if stream is None:
                 letters.append(letter_of(id_, flat))
             elif (message := readable(stream, flat)) is not None:
-                said.append(Said(id_, message))
+                one = Said(id_, message)
+                # By the clock of the server that took it, which is the same whenever it is read.
+                if stream is not MARKET_TICK or not self._gate.refusal_of(message, one.at):
+                    said.append(one)
         return Heard(tuple(said), tuple(letters))
 
     def look(self) -> Look:

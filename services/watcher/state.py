@@ -50,7 +50,8 @@ class Alarm:
 class State:
     """`started_at` is the first look of all or after an outage; `standing` has alarms by field.
 
-    Prices and positions are by symbol.
+    Prices and positions are by symbol. `beats` has the programs whose last sign of life is ahead of
+    the server's clock, each with that time and since when it was seen.
     """
 
     started_at: datetime | None = None
@@ -58,3 +59,4 @@ class State:
     intents: Intents = field(default_factory=Intents)
     held: Mapping[str, Holding] = field(default_factory=dict)
     standing: Mapping[str, Alarm] = field(default_factory=dict)
+    beats: Mapping[str, tuple[datetime, datetime]] = field(default_factory=dict)

@@ -13,18 +13,20 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 from redis import Redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from shared.account import PAPER, account_at, account_of, conflict
 from shared.bus import connect, load_library
-from shared.bus.client import library_code, without_password
+from shared.bus.client import call, library_code, without_password
 from shared.daemon import EXIT_SETTINGS
 from shared.decisions import Mode
 from shared.sections import settings_of
 from shared.settings import Settings, SettingsError, load
-from shared.streams import MODE_KEY, PROGRAMS
+from shared.streams import MODE_KEY, PROGRAMS, state_key
+from shared.why.read import pairs
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -116,6 +118,7 @@ def _findings(config: Path | None) -> Iterator[Finding]:
         except NoPermissionError:
             name = look.__name__.strip("_")
             yield Finding(name, "warn", "this user may not look; ask the administrator")
+    yield from _account_findings(settings, client)
 
 
 def _live_findings(config: Path | None) -> Iterator[Finding]:
@@ -219,6 +222,22 @@ def _library(client: Redis) -> Finding:
     if library_code().encode() not in words:
         return Finding("library", "fail", "the Function library is another: run `quantum init`")
     return Finding("library", "ok", "loaded, and the one of this version")
+
+
+def _account_findings(settings: Settings, client: Redis) -> Iterator[Finding]:
+    """Whether the state on the server may go on with the venue of the settings."""
+    try:
+        own = settings_of("apply_layer", settings)
+        flat = call(client, "HGETALL", state_key("apply_layer"))
+    except (SettingsError, ResponseError):
+        return  # It was found before, or the state cannot be read.
+    found = account_of({str(n, "utf-8", "replace"): v for n, v in pairs(flat)})
+    if found is None:
+        return
+    expected = PAPER if own.venue == "paper" else account_at(own.live.network, "")
+    # Which of its accounts it is, only the venue can say.
+    refusal = conflict(found, found if found.startswith(expected) else f"{expected}…")
+    yield Finding("account", "fail" if refusal else "ok", refusal or found)
 
 
 def _mode(client: Redis) -> Finding:

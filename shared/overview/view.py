@@ -14,6 +14,7 @@ from shared.formulas import r_multiple
 from shared.overview.values import Alarm, Daemon, Event, Position, Price, Rung, Venue, Watch
 from shared.streams import COMPANIONS
 from shared.streams import Stream as Known
+from shared.ticks import is_ahead
 from shared.why.lines import line_of
 from shared.why.picture import Picture, Rules, Said, Terms, moment_of
 from shared.why.rungs import rungs_of
@@ -193,8 +194,12 @@ def _named(prefix: str, record: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def ticks_of(entries: Iterable[tuple[str, RawFields]]) -> dict[str, Said]:
-    """The newest price of each symbol, from entries of which the newest comes first."""
+    """The newest price of each symbol, from entries of which the newest comes first.
+
+    One from ahead of time, which nobody takes, is shown only where there is no other.
+    """
     newest: dict[str, Said] = {}
+    ahead: dict[str, Said] = {}
     for id_, fields in entries:
         # Hundreds of prices are looked at each second: whose is older is not decoded.
         if str(dict(fields).get(b"symbol", b""), "utf-8", "replace") in newest:
@@ -203,9 +208,11 @@ def ticks_of(entries: Iterable[tuple[str, RawFields]]) -> dict[str, Said]:
             tick: Any = decode(MarketTick, fields)
         except BadMessage:
             continue
-        if tick.source != HISTORY_SOURCE:
-            newest.setdefault(tick.symbol, Said(id_, tick))
-    return newest
+        if tick.source == HISTORY_SOURCE:
+            continue
+        known = ahead if is_ahead(tick.timestamp, moment_of(id_)) else newest
+        known.setdefault(tick.symbol, Said(id_, tick))
+    return ahead | newest
 
 
 def price_of(tick: Said) -> Price:

@@ -34,6 +34,7 @@ from shared.streams import (
     position_key,
     state_key,
 )
+from shared.ticks import is_ahead
 from shared.why.picture import Letter, Order, Picture, Queue, Rules, Said, Terms, moment_of
 
 _PAGE = 1000
@@ -157,7 +158,9 @@ def _prices(client: Redis, symbol: str) -> tuple[Said | None, datetime | None]:
             if message is None or message.source == HISTORY_SOURCE:
                 continue
             newest = newest or moment_of(id_.decode())
-            if message.symbol == symbol:
+            if message.symbol == symbol and not is_ahead(
+                message.timestamp, moment_of(id_.decode())
+            ):
                 return Said(id_.decode(), message), newest
         if len(page) < _PAGE:
             return None, newest

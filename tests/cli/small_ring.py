@@ -19,7 +19,7 @@ from redis import Redis
 from shared.bus import RedisBus, load_library
 from shared.bus.client import call
 from shared.cli.story import reader
-from shared.contracts import EntryIntent, MarketTick, Message, encode
+from shared.contracts import REPLAY_SOURCE, EntryIntent, MarketTick, Message, encode
 from shared.metrics import RunnerMetrics
 from shared.runner import Runner
 from shared.settings import Settings
@@ -119,9 +119,9 @@ class SmallRing:
         at: datetime,
         produced_at: datetime,
         symbol: str = SYMBOL,
-        source: str = "market_feed",
+        source: str = REPLAY_SOURCE,
     ) -> MarketTick:
-        """A price of its own market time."""
+        """A price of its own market time, recorded, so that it needs no other."""
         self._ticks += 1
         return MarketTick(
             timestamp=at,

@@ -163,14 +163,15 @@ def operator_rights() -> Rights:
 
 
 def administrator_rights() -> Rights:
-    """What a person needs who looks as well, sets up, switches, and sends messages anew."""
+    """What a person needs who looks as well, sets up, switches, sends messages anew, and resets."""
     rights = operator_rights()
     _give(rights, "config|get function|load function|list acl|load acl|log", [KEYLESS])
     _give(rights, "bgsave lastsave multi exec discard unwatch", [KEYLESS])
     _give(rights, "set del", [MODE_KEY])
     streams = [key for stream in STREAMS for key in (stream.key, stream.dead_key)]
     _give(rights, f"fcall {MENDING}", [*streams, PRODUCER])
-    _give(rights, "watch", [stream.dead_key for stream in STREAMS])
+    stays = (MODE_KEY, state_key("notifier"), *map(heartbeat_key, (*DAEMONS, *LOOKERS)))
+    _give(rights, "watch del", [key for key in RING_KEYS if key not in stays])
     return rights
 
 

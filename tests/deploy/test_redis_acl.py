@@ -63,7 +63,7 @@ FOR_NOBODY = [
     ("CLIENT", "LIST"),
     ("SHUTDOWN", "NOSAVE"),
     ("REPLICAOF", "127.0.0.1", "1"),
-    ("DEL", STREAMS[0].key),
+    ("DEL", state_key("notifier")),
     ("PUBLISH", "channel", "message"),
 ]
 FOR_ADMINISTRATOR = [
@@ -75,6 +75,7 @@ FOR_ADMINISTRATOR = [
     ("BGSAVE",),
     ("SET", MODE_KEY, "HALT"),
     ("DEL", MODE_KEY),
+    ("DEL", STREAMS[0].key),
     ("MULTI",),
 ]
 
@@ -339,7 +340,7 @@ def test_a_person_reads_the_backlog_and_changes_no_state_or_record(
             ("FCALL", "quantum_acquire", "1", state, "a person"),
             ("HSET", state, "_epoch", "1"),
             ("HDEL", state, "_epoch"),
-            ("DEL", RECORDS["apply_layer"][0]),
+            ("HSET", RECORDS["apply_layer"][0], "qty", "1"),
             ("XGROUP", "DESTROY", key, "harvest_brain"),
             ("XTRIM", key, "MAXLEN", 0),
             ("XREADGROUP", "GROUP", "harvest_brain", person, "STREAMS", key, ">"),

@@ -118,6 +118,11 @@ TABLE: dict[str, Run | Elsewhere] = {
         "it asks the venue",
         "tests/binance/test_check.py::test_a_sound_configuration_passes_without_an_order",
     ),
+    "sudo quantum reset *": Elsewhere(
+        "the ring that the other commands ask would be gone",
+        "tests/accounts/test_going_live.py::"
+        "test_the_documents_way_from_paper_to_a_real_account_mixes_nothing",
+    ),
     # docs/producing-intents.md; what runs here is looked at more closely there
     "sudo tee -a /etc/quantum/redis/own-users.acl *": Elsewhere(
         _ROOT,

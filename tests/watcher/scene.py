@@ -11,7 +11,7 @@ from typing import Any
 from services.watcher.decider import decide
 from services.watcher.sights import Figures, Heard, Look
 from services.watcher.state import Policy, State
-from shared.contracts import MarketTick, decode
+from shared.contracts import REPLAY_SOURCE, MarketTick, decode
 from shared.decisions import Mode, Note, Record
 from shared.overview.values import Daemon, Group, Overview, Stream, Venue, Watch
 from shared.overview.view import Kept
@@ -92,17 +92,21 @@ class Scene:
         self.held[symbol] = Kept(position=record, harvest={}, rules=rules)
 
     def price(self, price: Decimal | str, *, symbol: str = SYMBOL, **changes: Any) -> None:
-        """A price of now; of two at one moment the second is the newer one."""
+        """A price of now, recorded; of two at one moment the second is the newer one."""
+        self.hear(self.tick(price, symbol=symbol, **changes))
+
+    def tick(self, price: Decimal | str, *, symbol: str = SYMBOL, **changes: Any) -> MarketTick:
+        """The message of a price."""
         number = next(self._ids)
         fields: dict[str, Any] = {
             "timestamp": self.now + timedelta(milliseconds=number),
             "produced_at": self.now,
-            "source": "market_feed",
+            "source": REPLAY_SOURCE,
             "tick_id": f"t-{number}",
             "symbol": symbol,
             "mark_price": Decimal(price),
         }
-        self.hear(MarketTick(**(fields | changes)))
+        return MarketTick(**(fields | changes))
 
     def say(self, name: str, **changes: str) -> None:
         """A golden message, with other values."""

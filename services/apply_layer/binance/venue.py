@@ -16,6 +16,7 @@ from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.barriers import Barriers
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.identity import Identity
 from services.apply_layer.binance.orders import Orders
 from services.apply_layer.binance.performed import Performed
 from services.apply_layer.binance.stream import UserStream
@@ -50,6 +51,7 @@ class BinanceVenue:
         client: Client,
         account: Account,
         stream: UserStream,
+        identity: Identity,
         *,
         reconcile_every_s: float = 30.0,
         watch_every_s: float = 1.0,
@@ -59,6 +61,7 @@ class BinanceVenue:
         self._client = client
         self._account = account
         self._stream = stream
+        self._identity = identity
         self._reconcile_every_s = reconcile_every_s
         self._watch_every_s = watch_every_s
         self._watch_at = 0.0
@@ -77,12 +80,13 @@ class BinanceVenue:
 
     def restore(self, documents: Mapping[str, bytes]) -> None:
         """Learn from the daemon's own state what was applied, what it holds and what was sent."""
+        self._identity.restore(documents)
         self._performed.restore(int(documents.get(_NUMBER_NAME, b"0")))
         self._account.restore(documents)
 
     def documents(self) -> dict[str, bytes]:
-        """How far funding was told."""
-        return self._account.documents()
+        """Whose account it is, and how far funding was told."""
+        return self._identity.documents() | self._account.documents()
 
     def observe(self, _message: Message, _received_at: datetime) -> Iterable[object]:
         """Prices of the ring are no news to the venue."""
@@ -154,6 +158,7 @@ class BinanceVenue:
     def _begin(self) -> None:
         try:
             self._client.measure_clock()
+            self._identity.confirm()
             self._account.refuse_hedge_mode()
             self._account.learn_rules()
         except (VenueError, NoAnswer) as error:

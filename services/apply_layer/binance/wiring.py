@@ -8,6 +8,7 @@ from pathlib import Path
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.client import Client
 from services.apply_layer.binance.credentials import read_keys
+from services.apply_layer.binance.identity import Identity
 from services.apply_layer.binance.stream import UserStream
 from services.apply_layer.binance.venue import BinanceVenue
 from services.apply_layer.settings import ApplyLayerSettings, LiveSettings
@@ -48,6 +49,7 @@ def live_venue(own: ApplyLayerSettings) -> BinanceVenue:
         client,
         Account(client, own.symbols),
         UserStream(client, live.ws_url or _STREAMS[live.network]),
+        Identity(client, live.network),
         reconcile_every_s=float(live.reconcile_every_s),
         watch_every_s=float(live.watch_every_s),
         drift_ms=live.drift_ms,

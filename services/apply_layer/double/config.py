@@ -21,7 +21,8 @@ class DoubleConfig:
     asked with the client id of each order at the moment that it is accepted, before anything of it
     is executed; its answer goes into the ledger. `clock` gives seconds since 1970.
 
-    `trades_per_order` is in how many trades an order is filled, where its lots allow it.
+    `account_id` is what the venue calls the account. `trades_per_order` is in how many trades an
+    order is filled, where its lots allow it.
 
     The limits are the venue's own. After `ban_after` calls that ignored a 429 the address is
     banned for `ban_s`.
@@ -31,6 +32,7 @@ class DoubleConfig:
     wallet: Decimal = Decimal(10_000)
     api_key: str = "double-key"
     api_secret: str = "double-secret"
+    account_id: str = "double"
     seed: int = 0
     taker_fee: Decimal = Decimal("0.0005")
     slippage_bps: Decimal = Decimal(1)

@@ -179,7 +179,7 @@ def balance(look: Look) -> Any:
     sums = _sums(look)
     return [
         {
-            "accountAlias": "double",
+            "accountAlias": look.account.config.account_id,
             "asset": "USDT",
             "balance": plain(sums["wallet"]),
             "crossWalletBalance": plain(sums["wallet"]),

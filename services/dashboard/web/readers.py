@@ -24,8 +24,9 @@ from shared.log import logger
 from shared.overview.read import read_overview
 from shared.session import Session
 from shared.streams import MARKET_TICK
+from shared.ticks import TickGate
 from shared.why.findings import findings_of
-from shared.why.picture import Terms
+from shared.why.picture import Terms, moment_of
 from shared.why.read import raw_replies, read_picture, readable
 from shared.why.story import story_of
 
@@ -49,6 +50,7 @@ class Readers:
         self._terms_of = terms_of
         self._board = board
         self._read_to = "0-0"
+        self._gate = TickGate()
 
     def overview(self, every_s: float) -> None:
         """Read the ring again and again, and say so when it cannot be read."""
@@ -83,7 +85,7 @@ class Readers:
             for id_, flat in page:
                 self._read_to = id_.decode()
                 tick = readable(MARKET_TICK, flat)
-                if tick is not None:
+                if tick is not None and not self._gate.refusal_of(tick, moment_of(self._read_to)):
                     self.prices.add(tick.symbol, tick.timestamp.timestamp(), float(tick.mark_price))
             if len(page) < _PAGE:
                 return
