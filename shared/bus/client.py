@@ -33,7 +33,7 @@ from shared.bus.port import BusDown, NotReady, ServerFull, StateLost
 LIBRARY_VERSION = b"2"
 #: Seconds that a command may take; a read waits this much longer than it blocks.
 TIMEOUT_S = 5.0
-_RAW = ("XREADGROUP", "XPENDING", "HGETALL")
+_RAW = ("XREADGROUP", "XPENDING", "HGETALL", "XINFO STREAM")
 
 #: What a server says instead of an answer: how its text begins (or what is in it), what a program
 #: makes of it, and the sentence for people. It waits while the server is down or not ready, and

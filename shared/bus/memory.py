@@ -108,9 +108,11 @@ class MemoryBus:
     def acquire(self) -> dict[str, bytes]:
         """Take the state over; see `Bus.acquire`."""
         with self._server.answering():
-            for stream in self._inputs:
-                self._server.log(stream.key).groups.setdefault(self._daemon, _Group())
             state = self._server.hashes.setdefault(state_key(self._daemon), {})
+            for stream in self._inputs:
+                log, finished = self._server.log(stream.key), int(state.get(_at(stream.key), b"0"))
+                first = finished if finished <= len(log.entries) else 0
+                log.groups.setdefault(self._daemon, _Group(first))
             self._epoch = str(self._server.next_epoch()).encode()
             state |= {"_epoch": self._epoch, "_seq": b"0"}
             self._sequence, self._offered = 0, None
@@ -182,7 +184,7 @@ class MemoryBus:
                 raise NotReady(f"WRONGTYPE {key} is a {found}")
 
     def _write(self, commit: Commit, state: dict[str, bytes]) -> None:
-        self._acknowledge(commit)
+        self._acknowledge(commit, state)
         for key, fields in commit.published:
             words = [part if isinstance(part, bytes) else part.encode() for part in fields]
             self._server.add(key, tuple(zip(words[::2], words[1::2], strict=True)))
@@ -196,7 +198,7 @@ class MemoryBus:
             if record:
                 self._server.hashes[key] = {k: v.encode() for k, v in record.items()}
 
-    def _acknowledge(self, commit: Commit) -> None:
+    def _acknowledge(self, commit: Commit, state: dict[str, bytes]) -> None:
         finished = [
             (self._server.log(key).groups[self._daemon].pending, int(id_.partition("-")[2]) - 1)
             for key, ids in commit.acknowledged.items()
@@ -206,6 +208,10 @@ class MemoryBus:
             raise StateLost("the messages of this commit are no longer pending for this daemon")
         for pending, index in finished:
             pending.pop(index, None)
+        for key in commit.acknowledged:
+            group = self._server.log(key).groups[self._daemon]
+            if not group.pending:
+                state[_at(key)] = str(group.next_index).encode()
 
     def mode(self) -> str | None:
         """The operator's switch; see `Bus.mode`."""
@@ -234,6 +240,11 @@ class MemoryBus:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _at(key: str) -> str:
+    """The document that says how far a group is, should it ever be gone."""
+    return f"_at:{key}"
 
 
 def _entry(stream: Stream, log: _Log, index: int, deliveries: int) -> Entry:

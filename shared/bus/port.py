@@ -86,7 +86,8 @@ class Bus(Protocol):
         """Become the owner of the daemon's state, and return its documents.
 
         From here on no earlier owner can commit, and entries that were delivered but not
-        finished, under whatever consumer name, come first from `read`.
+        finished, under whatever consumer name, come first from `read`. A group that is gone while
+        the state is there goes on where it was, and reads nothing twice that was finished.
 
         Raises:
             BusDown, NotReady.

@@ -8,7 +8,8 @@
 --   a list that is too long,     counted before the first write: ERR
 --   or has an odd length
 --   a stream without ids left    asked before the first write: IDS_AHEAD, and quantum_mend helps
---   an id that is not pending    XACK comes first, and nothing is written if none was pending
+--   an id that is not pending    XACK comes first, and nothing is written if none was pending; the
+--                                rights to XPENDING and HSET are those that a read and a start need
 --   OOM, READONLY, MISCONF,      the server asks once, before the function or at its first write,
 --   NOREPLICAS                   and never between two writes of one function
 --   the server is killed         what a function writes is one transaction in the file
@@ -151,12 +152,18 @@ local function commit(keys, args)
   local ahead = driven_ahead(keys, operations)
   if ahead then return { 'IDS_AHEAD', ahead } end
 
-  local wanted, acknowledged = 0, 0
+  local wanted, acknowledged, progress = 0, 0, { '_seq', args[2] }
   for _, operation in ipairs(operations) do
     if operation.kind == 'A' then
       wanted = wanted + operation.last - operation.first
       acknowledged = acknowledged
         + redis.call('XACK', keys[operation.key], unpack(args, operation.first, operation.last))
+      -- How far the group is, should it ever be gone: all before this is finished.
+      local key, group = keys[operation.key], args[operation.first]
+      if redis.call('XPENDING', key, group)[1] == 0 then
+        progress[#progress + 1] = '_at:' .. key
+        progress[#progress + 1] = args[operation.last]
+      end
     end
   end
   if wanted > 0 and acknowledged == 0 then return 'NOT_PENDING' end
@@ -173,7 +180,7 @@ local function commit(keys, args)
       redis.call('DEL', key)
     end
   end
-  redis.call('HSET', keys[1], '_seq', args[2])
+  redis.call('HSET', keys[1], unpack(progress))
   return 'OK'
 end
 

@@ -62,23 +62,34 @@ class RedisBus:
         with plainly():
             if self._commands.fcall("quantum_version", 0) != LIBRARY_VERSION:
                 raise NotReady("the Function library is another version: run `quantum init`")
+            known = _hash(call(self._commands, "HGETALL", self._state_key))
             for stream in self._inputs:
-                self._create_group(stream)
+                self._create_group(stream, known.get(f"_at:{stream.key}".encode()))
             owner = f"{socket.gethostname()}:{os.getpid()}"
             self._epoch = call(
                 self._commands, "FCALL", "quantum_acquire", 1, self._state_key, owner
             )
             self._sequence, self._recovering, self._offered = 0, True, None
-            flat = call(self._commands, "HGETALL", self._state_key)
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        return {name.decode(): value for name, value in pairs if not name.startswith(b"_")}
+            known = _hash(call(self._commands, "HGETALL", self._state_key))
+        return {name.decode(): value for name, value in known.items() if not name.startswith(b"_")}
 
-    def _create_group(self, stream: Stream) -> None:
+    def _create_group(self, stream: Stream, finished: bytes | None) -> None:
+        """Make the group where it is not there: a new one reads all, a lost one goes on."""
         try:
-            self._commands.xgroup_create(stream.key, self._daemon, id="0", mkstream=True)
+            after = "0"
+            if finished is not None and not self._is_another(stream, finished):
+                after = finished.decode()
+            self._commands.xgroup_create(stream.key, self._daemon, id=after, mkstream=True)
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
+
+    def _is_another(self, stream: Stream, finished: bytes) -> bool:
+        """Whether the stream was made anew, or its ids were lowered, since so much was finished."""
+        if not self._commands.exists(stream.key):
+            return True
+        info = _hash(call(self._commands, "XINFO", "STREAM", stream.key))
+        return _number(info[b"last-generated-id"]) < _number(finished)
 
     def read(self, *, count: int, block_ms: int) -> list[Entry]:
         """Return unfinished entries first, then new ones; see `Bus.read`."""
@@ -274,6 +285,15 @@ def commit_words(commit: Commit, daemon: str) -> tuple[list[str], list[Any]]:
 def _parts(words: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for first in range(0, len(words), MOST_WORDS):
         yield words[first : first + MOST_WORDS]
+
+
+def _hash(flat: Sequence[Any]) -> dict[bytes, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _number(id_: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = id_.partition(b"-")
+    return int(milliseconds), int(sequence)
 
 
 def _pairs(flat: Sequence[bytes]) -> tuple[tuple[bytes, bytes], ...]:
