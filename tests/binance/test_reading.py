@@ -30,7 +30,6 @@ POSITION: dict[str, Any] = {
     "markPrice": "65010.5", "updateTime": "1700000000000", "notional": "6501",
     "positionInitialMargin": "650.1", "liquidationPrice": "0",
 }  # fmt: skip
-NAMED = {field.alias or name for name, field in endpoints.PositionRow.model_fields.items()}
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: str(each.name))

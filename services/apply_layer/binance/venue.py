@@ -12,11 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.apply_layer.binance import pace
-from services.apply_layer.binance.account import Account, Held
+from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.barriers import Barriers
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.held import Held
 from services.apply_layer.binance.identity import Identity
 from services.apply_layer.binance.orders import Orders
 from services.apply_layer.binance.performed import Performed
