@@ -12,11 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.apply_layer.binance import pace
-from services.apply_layer.binance.account import Account, Held
+from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.barriers import Barriers
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.held import Held
 from services.apply_layer.binance.identity import Identity
 from services.apply_layer.binance.orders import Orders
 from services.apply_layer.binance.performed import Performed
@@ -310,7 +311,11 @@ class BinanceVenue:
             now = self._client.now()
             view = self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
         except (VenueError, NoAnswer) as error:
-            yield from self._out_of_sight(error)
+            if purpose is Purpose.WATCH and _is_too_often(error):
+                # Nothing called for it, and it has its turn again in a moment.
+                self._look_at = self._monotonic() + _BLIND_S
+            else:
+                yield from self._out_of_sight(error)
             return
         starting, after_start = self._lost, not self._seen
         self._lost, self._seen = False, True
@@ -381,3 +386,8 @@ class BinanceVenue:
         if barriers != self._told:
             self._told = barriers
             yield VenueHealth(barriers, self._client.now())
+
+
+def _is_too_often(error: VenueError | NoAnswer) -> bool:
+    """Whether the budget did not allow a call."""
+    return isinstance(error, VenueError) and error.meaning is Meaning.SLOW_DOWN
