@@ -13,10 +13,11 @@ from shared.contracts import wire
 
 #: Every code of a dead letter: those of a message that breaks its contract or is of a far future;
 #: of one that was trimmed away unread, or that ended its reader time and again; and those of
-#: deciders, for an id that came with other content and for a symbol that the venue does not list.
+#: deciders, for an id that came with other content, for a symbol that the venue does not list, and
+#: for one that apply_layer cannot work out.
 CODES = wire.CODES | {
     *("ahead_of_time", "trimmed", "poison"),
-    *("id_conflict", "symbol_not_listed"),
+    *("id_conflict", "symbol_not_listed", "symbol_quarantined"),
 }
 
 #: With more fields than this the message is kept in one field, `original`, as netstrings
