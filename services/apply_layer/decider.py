@@ -12,7 +12,15 @@ from dataclasses import replace
 from typing import Any
 
 from services.apply_layer.contained import contained, say_what_changed
-from services.apply_layer.doubt import Beat, Began, on_absent, on_beat, on_began, on_in_doubt
+from services.apply_layer.doubt import (
+    Beat,
+    Began,
+    on_absent,
+    on_beat,
+    on_began,
+    on_clock_set,
+    on_in_doubt,
+)
 from services.apply_layer.exchange import MarksSeen, OrderAbsent, OrderInDoubt, Trades, VenueHealth
 from services.apply_layer.facts import FACTS, on_health
 from services.apply_layer.fills import protect_what_grew
@@ -24,9 +32,12 @@ from services.apply_layer.state import Policy, State
 from services.apply_layer.turn import Turn
 from services.apply_layer.venue_record import venue_record
 from shared.contracts import VENUE_SOURCE, EntryPlan, ExitPlan, MarketTick, MoveStopPlan
-from shared.decisions import DeadLetter, Received
+from shared.decisions import ClockSet, DeadLetter, Received
 from shared.formulas import confirmed, marks_after
 from shared.ticks import is_late
+
+#: How long a position's record goes without a price until a price of an older time is taken.
+_PRICE_AGE_S = 10.0
 
 
 def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State, Sequence[object]]:
@@ -68,6 +79,8 @@ def _take(turn: Turn, event: object) -> None:
             on_beat(turn, beat)
         case Began() as began:
             on_began(turn, began)
+        case ClockSet():
+            on_clock_set(turn)
         case OrderInDoubt() as fact:
             on_in_doubt(turn, fact)
         case OrderAbsent() as fact:
@@ -81,12 +94,20 @@ def _take(turn: Turn, event: object) -> None:
 
 
 def _price(turn: Turn, tick: MarketTick) -> None:
-    """Show the confirmed price in the position's record, as often as people can read it."""
+    """Show the confirmed price in the position's record, as often as people can read it.
+
+    A tick that is older than the record is late, unless the record has had no price for a while:
+    then its own time was wrong.
+    """
     position, now = turn.state.positions.get(tick.symbol), turn.now
-    if position is None or is_late(tick, position.updated_at, now):
+    if position is None:
         return
     shown = position.shown_at
-    waits = shown is not None and 0 <= (now - shown).total_seconds() < turn.policy.price_every_s
+    shown_s = None if shown is None or shown > now else (now - shown).total_seconds()
+    late = is_late(tick, position.updated_at, now)
+    if late and shown_s is not None and shown_s < _PRICE_AGE_S:
+        return
+    waits = shown_s is not None and shown_s < turn.policy.price_every_s
     if waits and tick.recorded:
         return
     marks = position.marks or (position.current_price,) * 3

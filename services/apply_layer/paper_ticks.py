@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from services.apply_layer.paper_account import PaperAccount, PaperPolicy
+from services.apply_layer.paper_account import PaperAccount, PaperBook, PaperPolicy
 from shared.contracts import MarketTick
 from shared.formulas import confirmed, marks_after
 from shared.ticks import is_late
@@ -28,7 +28,12 @@ def taken(
         return None
     marks = book.marks or (None if book.mark_price is None else (book.mark_price,) * 3)
     marks = marks_after(marks, tick.mark_price, recorded=tick.recorded)
-    # A last mark from ahead of time makes nothing late.
-    ahead = book.mark_at is not None and tick.timestamp <= book.mark_at
-    heard = replace(book, marks=marks, mark_at=None if ahead else book.mark_at)
+    heard = replace(_healed(book, tick), marks=marks)
     return account.with_book(heard), confirmed(marks)
+
+
+def _healed(book: PaperBook, tick: MarketTick) -> PaperBook:
+    """The book without the time of a last mark that came from ahead."""
+    if book.mark_at is not None and tick.timestamp <= book.mark_at:
+        return replace(book, mark_at=None)
+    return book

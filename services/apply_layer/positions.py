@@ -35,6 +35,7 @@ class Position:
     heard, from which the next price is confirmed; `heard_at` is when the feed last told one.
     `max_notional` is what the owner's caps let it be worth, None where it is not ours.
     `liquidation_price` is as the venue states it, None where it does not.
+    `history_known` is False until its trades from its opening on were read.
     """
 
     position_id: str
@@ -66,6 +67,7 @@ class Position:
     heard_at: datetime | None = None
     max_notional: Decimal | None = None
     liquidation_price: Decimal | None = None
+    history_known: bool = True
 
     @property
     def unrealized_pnl(self) -> Decimal:
