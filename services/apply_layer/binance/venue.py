@@ -80,7 +80,7 @@ class BinanceVenue:
         self._monotonic = monotonic
         self._begun = self._seen = False
         self._lost = True
-        self._look_at = 0.0
+        self._look_at = self._beat_at = 0.0
         self._barriers = Barriers(client.budget)
         self._orders = Orders(client, account, ring=stream.ring)
         self._performed = Performed()
@@ -188,7 +188,9 @@ class BinanceVenue:
         if self._account.modes.in_doubt:
             self._read_modes()
         yield from self._health()
-        if not self._lost:
+        if not self._lost and self._monotonic() >= self._beat_at:
+            # By the clock, not by the bell: an answer that rings would else be asked for at once.
+            self._beat_at = self._monotonic() + self._watch_every_s
             yield Beat()
 
     # -- looking ------------------------------------------------------------------------------
