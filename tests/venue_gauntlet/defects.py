@@ -7,14 +7,14 @@ has to find it. Nothing but the gauntlet uses them, and only in a process of the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from redis import Redis
 
-from services.apply_layer import decider, doubt, facts, plans, protection, turn
-from services.apply_layer.binance import account, client, orders, wire
+from services.apply_layer import decider, doubt, facts, fills, plans, protection, sendings, turn
+from services.apply_layer.binance import account, books, client, ledger, orders
 from services.apply_layer.exchange import FORCED_PREFIXES
 from services.apply_layer.journal import Leg
 from shared import runner
@@ -137,7 +137,7 @@ def cancel_before_place() -> None:
         def moved(turn_: Any, position: Any, stop: Any, *, plan: Any = None) -> None:
             for old in turn_.orders_of(position.symbol, Leg.STOP):
                 if old.accepted:
-                    facts.withdraw(turn_, old)
+                    sendings.withdraw(turn_, old)
             real(turn_, position, stop, plan=plan)
 
         return moved
@@ -149,26 +149,21 @@ def cancel_before_place() -> None:
 def ignore_the_algo_book() -> None:
     """Only the plain book is read, and only there is an order asked for."""
 
-    def plain(self: Any, symbols: Iterable[str]) -> list[Any]:
-        told = [self._client.call("fapiPrivateGetOpenOrders", {"symbol": s}) for s in symbols]
-        return [o for page in told for o in map(wire.open_plain, page) if o is not None]
-
-    account.Account.open_orders = plain  # type: ignore[method-assign]
+    _swap(account, "conditional_book", lambda _real: lambda *_asked: books.Book())
     _swap(orders.Orders, "_ask_conditional", lambda _real: orders.Orders._ask_plain)
 
 
 @_defect(6, seeds=(2,))
 def no_stop_after_an_entry() -> None:
     """What a fill has added is left without a stop."""
-    _swap(facts, "protect_what_grew", lambda _real: lambda turn_: turn_.needs_stop.clear())
-    _swap(protection, "_protect", lambda _real: lambda *_args: None)
-    _swap(decider, "protect_what_grew", lambda _real: facts.protect_what_grew)
+    _swap(decider, "protect_what_grew", lambda _real: lambda turn_: turn_.needs_stop.clear())
+    _swap(protection, "protect", lambda _real: lambda *_args: None)
 
 
 @_defect(7)
 def leave_stops_when_flat() -> None:
     """Orders of a position that has ended are not withdrawn."""
-    _swap(facts, "withdraw", lambda _real: lambda *_args: None)
+    _swap(fills, "withdraw", lambda _real: lambda *_args: None)
     _swap(protection, "_tidy", lambda _real: lambda *_args: None)
 
 
@@ -245,7 +240,7 @@ def trust_a_repeated_fill() -> None:
         return trades
 
     _swap(account.Account, "new_trades", overlapping)
-    _swap(facts, "_is_news", lambda _real: lambda *_args: True)
+    _swap(fills, "_is_news", lambda _real: lambda *_args: True)
 
 
 @_defect(5, 9, seeds=(6,))
@@ -273,7 +268,7 @@ def fees_not_counted() -> None:
 
         return reduced
 
-    _swap(facts, "reduced_by", free)
+    _swap(fills, "reduced_by", free)
 
 
 @_defect(9, 13)
@@ -309,16 +304,15 @@ def cursor_before_commit() -> None:
     """How far trades were read is kept at once, and what they did with the next commit."""
 
     def eager(real: Any) -> Any:
-        def fill(self: Any, trade: Any) -> Any:
-            at = wire.moment(trade["time"]).isoformat()
-            text = f'{{"number":{trade["id"]},"at":"{at}"}}'
+        def fill(row: Any, *about: Any) -> Any:
+            text = f'{{"number":{row.id},"at":"{row.time.isoformat()}"}}'
             with Redis.from_url(os.environ["REDIS_URL"]) as direct:
-                direct.hset(state_key("apply_layer"), f"trades/{trade['symbol']}", text)
-            return real(self, trade)
+                direct.hset(state_key("apply_layer"), f"trades/{row.symbol}", text)
+            return real(row, *about)
 
         return fill
 
-    _swap(account.Account, "_fill", eager)
+    _swap(ledger, "fill_of", eager)
 
 
 @_defect(6)

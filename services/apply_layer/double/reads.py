@@ -189,13 +189,12 @@ def _sums(look: Look) -> dict[str, Decimal]:
 def balance(look: Look) -> Any:
     """GET balance."""
     sums = _sums(look)
-    now, all_of_it = look.account.now_ms(), wallet_asset(look)
-    name = look.account.config.account_id
-    rows = [_balance(name, all_of_it, sums["wallet"], sums["profit"], sums["free"], now)]
-    for asset in ("USDT", "USDC"):
-        if asset != all_of_it:
-            rows.append(_balance(name, asset, ZERO, ZERO, ZERO, now))
-    return rows
+    all_of_it = wallet_asset(look)
+    others = [asset for asset in ("USDT", "USDC") if asset != all_of_it]
+    return [
+        _balance(look, all_of_it, sums["wallet"], sums["profit"], sums["free"]),
+        *(_balance(look, asset, ZERO, ZERO, ZERO) for asset in others),
+    ]
 
 
 def wallet_asset(look: Look) -> str:
@@ -204,10 +203,10 @@ def wallet_asset(look: Look) -> str:
 
 
 def _balance(
-    account_id: str, asset: str, wallet: Decimal, profit: Decimal, free: Decimal, now: int
+    look: Look, asset: str, wallet: Decimal, profit: Decimal, free: Decimal
 ) -> dict[str, Any]:
     return {
-        "accountAlias": account_id,
+        "accountAlias": look.account.config.account_id,
         "asset": asset,
         "balance": plain(wallet),
         "crossWalletBalance": plain(wallet),
@@ -215,7 +214,7 @@ def _balance(
         "availableBalance": plain(free),
         "maxWithdrawAmount": plain(free),
         "marginAvailable": True,
-        "updateTime": now,
+        "updateTime": look.account.now_ms(),
     }
 
 
