@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Performs(Protocol):
+    """What does the requests, in whichever thread it is called."""
+
+    def perform(self, request: object) -> Iterable[object]:
+        """Do it, and tell what came of it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +57,8 @@ class _Waiting(Generic[T]):
 class AtOnce(Generic[T]):
     """At most `most` requests at a time, `kept` of them for rank 0; each is told with its cause."""
 
-    def __init__(
-        self, perform: Callable[[object], Iterable[object]], *, most: int, kept: int
-    ) -> None:
-        self._perform = perform
+    def __init__(self, outside: Performs, *, most: int, kept: int) -> None:
+        self._outside = outside
         self._most = most
         self._kept = kept
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="request")
@@ -71,15 +77,16 @@ class AtOnce(Generic[T]):
         """The keys of all those."""
         return frozenset(key for _, key in self._not_told)
 
-    def submit(self, request: object, place: Place, cause: T) -> bool:
-        """Put a request in line; False where the same one is under way already."""
-        if any(request == other for other, _ in self._not_told):
-            return False
+    def has(self, request: object) -> bool:
+        """Whether this very request is under way already."""
+        return any(request == other for other, _ in self._not_told)
+
+    def submit(self, request: object, place: Place, cause: T) -> None:
+        """Put a request in line."""
         self._not_told.append((request, place.key))
         with self._lock:
             self._waiting.append(_Waiting(request, place, cause))
             self._begin()
-        return True
 
     def done(self, wait_s: float) -> list[Done[T]]:
         """What is over and was not handed out, after at most so many seconds without any."""
@@ -122,7 +129,7 @@ class AtOnce(Generic[T]):
         return best
 
     def _answers(self, request: object) -> tuple[object, ...]:
-        return tuple(self._perform(request))
+        return tuple(self._outside.perform(request))
 
     def _end(self, run: _Waiting[T], future: Future[tuple[object, ...]]) -> None:
         with self._lock:

@@ -14,7 +14,8 @@ from shared import log
 from shared.bus import RedisBus, StateLost, Superseded
 from shared.metrics import RunnerMetrics
 from shared.reload import Reload
-from shared.runner import Runner, Service
+from shared.runner import Runner
+from shared.service import Service
 from shared.session import Session
 from shared.settings import Settings, SettingsError, load
 from shared.streams import COMPANIONS

@@ -17,24 +17,23 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
-
-from prometheus_client import Counter
+from typing import Generic, TypeVar
 
 from shared.arrivals import Arrivals
 from shared.at_once import AtOnce
-from shared.bus import Bus, Commit, Entry, StateLost, Superseded
+from shared.batch import Batch
+from shared.bus import Bus, Entry, StateLost, Superseded
 from shared.clock import CLOCK, Clock
-from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode, encode
-from shared.dead_letters import dead_letter
+from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode
 from shared.decisions import ClockSet, DeadLetter, Mode, Note, Produced, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.outside import Concurrent, NotYet, Outside
-from shared.session import Session, Stopped, flat
+from shared.service import Service
+from shared.session import Session, Stopped
 from shared.settings import SettingsError
 from shared.state import StateCodec
-from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES, Stream
+from shared.streams import BATCH, BLOCK_MS, MAX_DELIVERIES
 from shared.systemd import Supervisor
 from shared.ticks import MAX_AHEAD
 
@@ -47,24 +46,6 @@ _UNSEEN_S = (0.25, 5.0)
 _ANSWERS_S, _BUSY_BLOCK_MS = 0.02, 5
 #: How soon to look again whether the others are done with a step of a replay.
 _TURN_POLL_S = 0.0003
-
-
-@dataclass(frozen=True)
-class Service(Generic[S, P]):
-    """What makes one daemon: its state, its decision and how its outputs show in its metrics."""
-
-    name: str
-    state: type[S]
-    decide: Callable[[S, Received[Any], P], tuple[S, Sequence[object]]]
-    policy: P
-    outside: Outside | None = None
-    #: Whether the decision depends on the operator's switch, which is then read for each batch.
-    obeys_mode: bool = False
-    measure: Callable[[object], None] = lambda _output: None
-    #: Streams of producers outside the suite, each of one.
-    producers: tuple[Stream, ...] = ()
-    #: Whether it takes its turn last in each step of a replay that waits for its readers.
-    comes_last: bool = False
 
 
 @dataclass(slots=True)
@@ -118,15 +99,13 @@ class Runner(Generic[S, P]):
         self._performed = False
         self._unseen = ""
         self._unseen_s = _UNSEEN_S[0]
-        self._batch = Commit()
-        self._outputs: list[object] = []
+        self._batch = Batch(self._session, self.metrics, service.measure)
         self._cause = _Cause()
         self._requests: list[tuple[object, _Cause]] = []
         outside = service.outside
         self._line: AtOnce[_Cause] | None = None
         if isinstance(outside, Concurrent):
-            self._line = AtOnce(outside.perform, most=outside.at_once, kept=outside.kept)
-        self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
+            self._line = AtOnce(outside, most=outside.at_once, kept=outside.kept)
 
     def start(self) -> None:
         """Take over: load the state, and look at the outside world as after a crash."""
@@ -216,10 +195,7 @@ class Runner(Generic[S, P]):
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
         started = time.perf_counter()
-        if self._line is None:
-            self._one_by_one(entries)
-        else:
-            self._side_by_side(entries)
+        (self._one_by_one if self._line is None else self._side_by_side)(entries)
         self.metrics.decide_seconds.observe(time.perf_counter() - started)
         self._commit()
         return len(entries)
@@ -271,16 +247,13 @@ class Runner(Generic[S, P]):
             self._look_outside(outside)
 
     def _take_up(self, entry: Entry, received_at: datetime) -> _Cause:
-        self._cause, self._entry = _Cause(entry), entry
-        cause = self._cause
+        cause = self._cause = _Cause(entry)
+        self._entry = entry
         self._take(entry, received_at)
         self._cause, self._entry = _Cause(), None
         if not cause.open:
-            self._acknowledge(entry)
+            self._batch.acknowledge(entry)
         return cause
-
-    def _acknowledge(self, entry: Entry) -> None:
-        self._batch.acknowledged.setdefault(entry.stream.key, []).append(entry.id)
 
     def _is_due(self, outside: Outside) -> bool:
         return time.monotonic() >= self._cycle_at or outside.urgent()
@@ -292,21 +265,18 @@ class Runner(Generic[S, P]):
         for fact in outside.cycle():
             # A venue takes its time: what it tells is as old as its answer, not as the first one.
             self._decide(fact, self._now())
-            if self._line is None:
-                self._settle()
-            else:
-                self._send()
+            self._settle()
         self._commit()
 
     def _take(self, entry: Entry, received_at: datetime) -> None:
         if entry.missed:
             gone = f"{entry.missed} entries before this one were removed before they were read"
-            self._bury(entry._replace(fields=()), "trimmed", gone, received_at)
+            self._batch.bury(entry._replace(fields=()), "trimmed", gone, received_at)
         if not entry.fields:
-            self._bury(entry, "trimmed", "the entry was removed before it was read", received_at)
+            self._batch.bury(entry, "trimmed", "it was removed before it was read", received_at)
             return
         if entry.deliveries > MAX_DELIVERIES:
-            self._bury(entry, "poison", f"failed {entry.deliveries - 1} times", received_at)
+            self._batch.bury(entry, "poison", f"failed {entry.deliveries - 1} times", received_at)
             return
         try:
             message = decode(entry.stream.contract, entry.fields)
@@ -314,11 +284,11 @@ class Runner(Generic[S, P]):
             self._arrivals.refuse_ahead(message)
         except BadMessage as bad:
             if entry.stream.readers[0] == self._service.name:
-                self._bury(entry, bad.code, bad.detail, received_at)
+                self._batch.bury(entry, bad.code, bad.detail, received_at)
             else:
-                self._count(self.metrics.messages, entry.stream.name, "unreadable")
+                self._batch.count(self.metrics.messages, entry.stream.name, "unreadable")
             return
-        self._count(self.metrics.messages, entry.stream.name, "read")
+        self._batch.count(self.metrics.messages, entry.stream.name, "read")
         if entry.stream.producer:
             self._decide(Produced(entry.stream.producer, message), received_at)
             return
@@ -342,20 +312,12 @@ class Runner(Generic[S, P]):
         received = Received(event, received_at, self._mode)
         self.state, outputs = self._service.decide(self.state, received, self._service.policy)
         for output in outputs:
-            if isinstance(output, Message):
-                stream = BY_NAME[output.stream_name]
-                self._batch.published.append(flat(stream, encode(output)))
-                self._count(self.metrics.published, stream.name)
-                self._outputs.append(output)
-            elif isinstance(output, Record):
-                self._batch.records[output.key] = output.fields
-                self._outputs.append(output)
-            elif isinstance(output, Note):
-                self._outputs.append(output)
+            if isinstance(output, Message | Record | Note):
+                self._batch.add(output)
             elif isinstance(output, DeadLetter):
                 if self._entry is None:
                     raise TypeError("a dead letter without a message")
-                self._bury(self._entry, output.code, output.detail, received_at)
+                self._batch.bury(self._entry, output.code, output.detail, received_at)
             else:
                 self._cause.open += 1
                 self._requests.append((output, self._cause))
@@ -363,6 +325,8 @@ class Runner(Generic[S, P]):
     def _settle(self) -> None:
         """Make the requests in hand, each after it is durable that we would, until none is left."""
         outside = self._service.outside
+        if self._line is not None:
+            self._send()
         while self._requests:
             if outside is None:
                 raise TypeError(f"{self._service.name} cannot perform {self._requests[0][0]!r}")
@@ -376,27 +340,28 @@ class Runner(Generic[S, P]):
     def _send(self) -> None:
         """Put the requests in hand in line, after it is durable that we would."""
         outside, line = self._service.outside, self._line
-        assert isinstance(outside, Concurrent)
-        assert line is not None
+        if line is None or not isinstance(outside, Concurrent):
+            return
         while self._requests:
             self._commit()
             self._performed = True
             requests, self._requests = self._requests, []
             at_once = []
             for request, cause in requests:
-                place = outside.asked(request)
-                if place is None:
-                    at_once.append((request, cause))
-                elif not line.submit(request, place, cause):
+                if line.has(request):
                     self._over(cause)
+                elif (place := outside.asked(request)) is not None:
+                    line.submit(request, place, cause)
+                else:
+                    at_once.append((request, cause))
             for request, cause in at_once:
                 self._told(outside.perform(request), cause)
 
     def _hear(self, wait_s: float) -> None:
         """Decide what requests have brought, and send what follows from it."""
         outside, line = self._service.outside, self._line
-        assert isinstance(outside, Concurrent)
-        assert line is not None
+        if line is None or not isinstance(outside, Concurrent):
+            return
         found = line.done(wait_s)
         for done in found:
             self._told(outside.heard(done.request, done.answers()), done.cause)
@@ -415,7 +380,7 @@ class Runner(Generic[S, P]):
         """One request of a cause is over; with the last one the message is done."""
         cause.open -= 1
         if not cause.open and cause.entry is not None:
-            self._acknowledge(cause.entry)
+            self._batch.acknowledge(cause.entry)
 
     def _decide_all(self, facts: Iterable[object]) -> None:
         for fact in facts:
@@ -428,36 +393,13 @@ class Runner(Generic[S, P]):
             self._session.supervisor.alive()
             self._hear(_ANSWERS_S)
 
-    def _bury(self, entry: Entry, code: str, detail: str, at: datetime) -> None:
-        """Put a message aside whole, with the reason; the daemon goes on."""
-        letter = dead_letter(entry, code=code, detail=detail, group=self._service.name, at=at)
-        self._batch.published.append((entry.stream.dead_key, letter))
-        self._count(self.metrics.messages, entry.stream.name, "dead")
-        self._count(self.metrics.dead_letters, entry.stream.name, code)
-        fields = {"stream": entry.stream.name, "id": entry.id, "code": code, "detail": detail}
-        self._outputs.append(Note("dead_letter", fields, level="error"))
-
-    def _count(self, counter: Counter, *labels: str) -> None:
-        """Note what `counter` grows by when the batch in hand is committed."""
-        key = (counter, labels)
-        self._counts[key] = self._counts.get(key, 0) + 1
-
     def _commit(self) -> None:
-        """Commit what is in hand, then tell of it: nothing is logged that did not happen."""
+        """Commit what is in hand, with what changed of the state."""
         documents = self._codec.changes(self._committed, self.state)
         if self._service.outside is not None:
             documents |= self._service.outside.documents()
-        self._batch.documents = documents
+        self._batch.documents(documents)
         if self._batch:
-            documents |= self._arrivals.documents()
-            self._session.commit(self._batch)
+            self._batch.documents(documents | self._arrivals.documents())
+        self._batch.commit()
         self._committed = self.state
-        self._batch = Commit()
-        for output in self._outputs:
-            if isinstance(output, Note):
-                getattr(logger(), output.level)(output.event, **output.fields)
-            self._service.measure(output)
-        self._outputs.clear()
-        for (counter, labels), count in self._counts.items():
-            counter.labels(*labels).inc(count)
-        self._counts.clear()

@@ -28,6 +28,7 @@ from services.apply_layer.paper_rules import (
 )
 from shared.formulas import Marks
 from shared.sides import PositionSide, Side
+from shared.symbols import slug
 
 ZERO = Decimal(0)
 
@@ -92,9 +93,9 @@ class PaperPosition:
 class PaperOrder:
     """An order that the venue holds. `qty` is what is left of it.
 
-    A market order waits for the first mark at or after `not_before`; a conditional one has a
-    trigger. One with `close_position` closes all that is held when it triggers, whatever its `qty`,
-    and ends when the position does.
+    A market order waits for the next mark; a conditional one has a trigger. One with
+    `close_position` closes all that is held when it triggers, whatever its `qty`, and ends when the
+    position does.
     """
 
     client_order_id: str
@@ -105,7 +106,6 @@ class PaperOrder:
     reduce_only: bool
     leverage: int
     trigger_price: Decimal | None = None
-    not_before: datetime | None = None
     close_position: bool = False
 
 
@@ -215,7 +215,7 @@ def _with_seeded_order(book: PaperBook, policy: PaperPolicy, order: OpenOrder) -
     number = book.order_count + 1
     held = PaperOrder(
         client_order_id=order.client_order_id,
-        order_id=f"{book.symbol}-{number}",
+        order_id=f"{slug(book.symbol)}-{number}",
         side=order.side,
         type=order.type,
         qty=order.qty,

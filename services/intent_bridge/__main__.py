@@ -7,7 +7,7 @@ from services.intent_bridge.settings import IntentBridgeSettings
 from services.intent_bridge.state import Policy, State
 from shared.daemon import run_service
 from shared.metrics import RunnerMetrics
-from shared.runner import Service
+from shared.service import Service
 from shared.settings import Settings
 from shared.streams import producer_stream
 

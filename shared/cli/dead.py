@@ -24,9 +24,11 @@ from shared.bus.client import call
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.contracts import BadMessage, decode
+from shared.reading import Reading
+from shared.records import pairs
 from shared.streams import BY_NAME, STREAMS, Stream, producer_stream
 from shared.why.picture import Letter
-from shared.why.read import letter_of, pairs, raw_replies, read_letters, server_time
+from shared.why.read import letter_of, read_letters, server_time
 from shared.why.words import clock, safe
 
 dead = typer.Typer(no_args_is_help=True, help="Messages that were put aside, and why.")
@@ -148,8 +150,7 @@ def _find(client: Redis, stream: Stream, letter: str) -> list[bytes]:
     """A letter's fields, or a clear line and exit status 1."""
     if not _ID.fullmatch(letter):
         raise typer.BadParameter(f"{letter} is no id of a letter, such as 1764003723000-0")
-    raw_replies(client)
-    found = call(client, "XRANGE", stream.dead_key, letter, letter)
+    found = Reading(client).ask("XRANGE", stream.dead_key, letter, letter)
     if not found:
         _end(f"There is no letter {letter} of {stream.name}.")
     fields: list[bytes] = found[0][1]

@@ -17,8 +17,8 @@ from shared.bus.client import call
 from shared.bus.mending import mend
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption
+from shared.records import text_of
 from shared.streams import STREAMS, Stream, name_of, producer_key, producer_stream
-from shared.why.read import text_of
 from shared.why.words import safe
 
 #: An id this far ahead of the server's clock was not given by it, in milliseconds.

@@ -19,7 +19,7 @@ from services.apply_layer.exchange import (
     PlaceOrder,
     VenuePosition,
 )
-from services.apply_layer.protection import Looked
+from services.apply_layer.looked import Looked
 from services.apply_layer.state import ORDERS, Policy
 from shared.sides import PositionSide, Side
 
@@ -120,17 +120,6 @@ def test_a_plan_made_far_ahead_of_the_clock_here_opens_nothing() -> None:
     ahead = desk.now + timedelta(seconds=61)
     desk.deliver(entry(desk, produced_at=ahead))
     assert desk.codes == ["ahead_of_time"]
-
-
-def test_a_tick_from_tomorrow_hides_the_price_for_seconds_only() -> None:
-    desk = opened()
-    desk.tick("12.4", after_s=82_800)
-    desk.market -= timedelta(seconds=82_800)
-    desk.tick("12.5", wall_s=1)
-    assert desk.record is not None
-    assert desk.record["current_price"] == "12.4"
-    desk.tick("12.6", wall_s=10)
-    assert desk.record["current_price"] == "12.6"
 
 
 def late_view(desk: Desk, qty: Decimal) -> None:

@@ -265,10 +265,10 @@ def test_while_the_venue_is_away_no_entry_is_taken_and_protection_is_back_soon_a
 
 
 def test_an_expired_listen_key_is_renewed_and_entries_wait_for_a_look(desk: Desk) -> None:
-    looks = len(desk.lines("request", path="/fapi/v3/positionRisk"))
+    looks = len(desk.lines("request", path="/fapi/v3/balance"))
     desk.venue.faults.script("listen_key_expired")
     desk.until(lambda: len(desk.lines("request", method="POST", path="/fapi/v1/listenKey")) == 2)
-    desk.until(lambda: len(desk.lines("request", path="/fapi/v3/positionRisk")) > looks)
+    desk.until(lambda: len(desk.lines("request", path="/fapi/v3/balance")) > looks)
     desk.ready()
     desk.enter()
     desk.until(desk.holds)
@@ -504,8 +504,8 @@ def test_a_process_that_slept_through_its_window_can_send_nothing(desk: Desk) ->
     desk.enter()
     (request, *_) = slept
     desk.until(lambda: desk.clock_past(request))
-    facts = list(perform(request))
-    assert [type(fact).__name__ for fact in facts] == ["OrderRejected"]
+    facts = [type(fact).__name__ for fact in perform(request)]
+    assert facts == ["VenueError", "OrderRejected"]
     assert desk.lines("order") == []
 
 

@@ -120,7 +120,7 @@ def watcher_rights() -> Rights:
     _give(rights, "info time scan", [KEYLESS])
     ours = [key for key in KEYS if key.startswith("quantum:")]
     _give(rights, "get hgetall hmget exists", ours)
-    _give(rights, "xlen xrange xrevrange xread xpending xinfo|groups", ours)
+    _give(rights, "xlen xrange xrevrange xread xpending xinfo|stream xinfo|groups", ours)
     _give(rights, "hset hdel", [WATCH_KEY])
     _give(rights, "hset expire", [heartbeat_key("watcher")])
     return rights
@@ -146,7 +146,8 @@ def dashboard_rights() -> Rights:
     _give(rights, "time scan", [KEYLESS])
     ours = [key for key in KEYS if key.startswith("quantum:")]
     _give(rights, "get hgetall hmget exists", ours)
-    _give(rights, "xlen xrange xrevrange xpending xinfo|groups xinfo|consumers", ours)
+    _give(rights, "xlen xrange xrevrange xpending", ours)
+    _give(rights, "xinfo|stream xinfo|groups xinfo|consumers", ours)
     _give(rights, "hset expire", [heartbeat_key("dashboard")])
     return rights
 

@@ -13,7 +13,8 @@ from services.intent_bridge.state import Policy, State
 from shared.bus import MemoryBus, RedisBus
 from shared.bus.client import call
 from shared.contracts import encode
-from shared.runner import Runner, Service
+from shared.runner import Runner
+from shared.service import Service
 from shared.settings import Settings, SettingsError
 from shared.streams import APPLY_PLAN, BATCH, PROGRAMS, TRADE_INTENT, producer_key, producer_stream
 from tests.worlds import MemoryWorld, RedisWorld, World

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.endpoints import LISTEN_KEY, fitted
 from shared.log import logger
 from shared.websocket import Socket
 
@@ -71,14 +72,15 @@ class UserStream:
         with self._lock:
             self._rung.add(symbol)
 
-    def rang(self) -> bool:
-        """Whether somebody waits for a look."""
-        return bool(self._rung)
-
-    def take(self) -> frozenset[str]:
-        """The symbols that rang since the last call."""
+    def rang(self, but: frozenset[str] = frozenset()) -> bool:
+        """Whether somebody waits for a look, other than at these symbols."""
         with self._lock:
-            rung, self._rung = frozenset(self._rung), set()
+            return bool(self._rung - but)
+
+    def take(self, but: frozenset[str] = frozenset()) -> frozenset[str]:
+        """The symbols that rang since they were last taken; these stay until later."""
+        with self._lock:
+            rung, self._rung = frozenset(self._rung - but), self._rung & but
         return rung
 
     def caught_up(self) -> None:
@@ -104,9 +106,10 @@ class UserStream:
         try:
             # The same key comes back while it lives; asking prolongs it.
             told: Any = self._client.call("fapiPrivatePostListenKey")
+            key = fitted(LISTEN_KEY, told).listen_key
         except (VenueError, NoAnswer) as error:
             raise OSError(f"no listen key: {error}") from None
-        self._listen_key, self._kept_at = told["listenKey"], time.monotonic()
+        self._listen_key, self._kept_at = key, time.monotonic()
         return f"{self._ws_url}/private/ws/{self._listen_key}"
 
     def _cut(self, reason: str) -> None:
