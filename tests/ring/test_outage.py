@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -106,9 +107,7 @@ def test_every_program_waits_while_the_server_is_a_replica_and_names_it(
         live.until(lambda: call(live.client, "EXISTS", *beats) == len(beats), "all heartbeats")
         call(live.client, "REPLICAOF", "127.0.0.1", "1")
         for program in programs:
-            live.until(
-                lambda program=program: names_a_replica(live, program), f"what {program} says"
-            )  # type: ignore[misc]
+            live.until(partial(names_a_replica, live, program), f"what {program} says")
         call(live.client, "REPLICAOF", "NO", "ONE")
         send(live.client, tick("SOLUSDT", "150"))
         send(live.client, entry_intent("SOLUSDT", "150"))
