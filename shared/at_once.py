@@ -71,15 +71,16 @@ class AtOnce(Generic[T]):
         """The keys of all those."""
         return frozenset(key for _, key in self._not_told)
 
-    def submit(self, request: object, place: Place, cause: T) -> bool:
-        """Put a request in line; False where the same one is under way already."""
-        if any(request == other for other, _ in self._not_told):
-            return False
+    def has(self, request: object) -> bool:
+        """Whether this very request is under way already."""
+        return any(request == other for other, _ in self._not_told)
+
+    def submit(self, request: object, place: Place, cause: T) -> None:
+        """Put a request in line."""
         self._not_told.append((request, place.key))
         with self._lock:
             self._waiting.append(_Waiting(request, place, cause))
             self._begin()
-        return True
 
     def done(self, wait_s: float) -> list[Done[T]]:
         """What is over and was not handed out, after at most so many seconds without any."""

@@ -51,6 +51,7 @@ def run_service(
             stop=stop,
             supervisor=supervisor,
             reload=reload.take,
+            max_tick_ahead=settings.clock.max_tick_ahead,
         ).run()
 
     run_process(name, body)

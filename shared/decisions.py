@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, Literal, TypeVar
 
@@ -36,11 +36,25 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Received(Generic[E]):
-    """An event and when it arrived: `received_at` is the wall clock here, read by the runner."""
+    """An event and when it arrived: `received_at` is the clock here, read by the runner.
+
+    Within a life it does not follow the wall clock when that is set, unless messages show that it
+    was set right (`ClockSet`).
+    """
 
     event: E
     received_at: datetime
     mode: Mode = Mode.RUN
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSet:
+    """An event: the clock that `received_at` comes from was put right, by this much.
+
+    Nothing is known any more of how long ago a time was that is kept.
+    """
+
+    by: timedelta
 
 
 @dataclass(frozen=True, slots=True)

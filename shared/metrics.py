@@ -79,6 +79,12 @@ class RunnerMetrics:
             registry=self.registry,
         )
 
+        self.clock_behind = Gauge(
+            "quantum_clock_behind_seconds",
+            "How far the clock of this daemon was found to be behind the prices that it reads",
+            registry=self.registry,
+        )
+
     def serve(self, port: int, *, handed: socket.socket | None = None) -> None:
         """Serve /metrics to this machine, in a thread of its own; port 0 serves nothing.
 

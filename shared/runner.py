@@ -16,33 +16,35 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from prometheus_client import Counter
-
+from shared.arrivals import Arrivals
 from shared.at_once import AtOnce
-from shared.bus import Bus, Commit, Entry, StateLost, Superseded
-from shared.contracts import BadMessage, Message, decode, encode
-from shared.dead_letters import dead_letter
-from shared.decisions import DeadLetter, Mode, Note, Received, Record
+from shared.batch import Batch
+from shared.bus import Bus, Entry, StateLost, Superseded
+from shared.clock import CLOCK, Clock
+from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode
+from shared.decisions import ClockSet, DeadLetter, Mode, Note, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.outside import Concurrent, NotYet, Outside
-from shared.session import Session, Stopped, flat
+from shared.session import Session, Stopped
 from shared.settings import SettingsError
 from shared.state import StateCodec
-from shared.streams import BATCH, BLOCK_MS, BY_NAME, MAX_DELIVERIES
+from shared.streams import BATCH, BLOCK_MS, MAX_DELIVERIES
 from shared.systemd import Supervisor
+from shared.ticks import MAX_AHEAD
 
 S = TypeVar("S")
 P = TypeVar("P")
 
-MOST_AHEAD = timedelta(days=1)
 #: How soon to look again at a world that was not seen since the start: something may be naked.
 _UNSEEN_S = (0.25, 5.0)
 #: How long to wait for answers, and for messages while answers are due.
 _ANSWERS_S, _BUSY_BLOCK_MS = 0.02, 5
+#: How soon to look again whether the others are done with a step of a replay.
+_TURN_POLL_S = 0.0003
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Service(Generic[S, P]):
     #: Whether the decision depends on the operator's switch, which is then read for each batch.
     obeys_mode: bool = False
     measure: Callable[[object], None] = lambda _output: None
+    #: Whether it takes its turn last in each step of a replay that waits for its readers.
+    comes_last: bool = False
 
 
 @dataclass(slots=True)
@@ -65,24 +69,6 @@ class _Cause:
 
     entry: Entry | None = None
     open: int = 0
-
-
-def _wall_clock() -> datetime:
-    """The time now, in whole milliseconds as messages have it."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
-def _refuse_another_age(message: Message, received_at: datetime) -> None:
-    """Refuse a message of a far future: after its market time nothing would ever be new again.
-
-    The limit is wide, because a clock that is an hour off must not cost a fill its reader.
-    """
-    ahead = max(message.produced_at, message.timestamp) - received_at
-    if ahead > MOST_AHEAD:
-        raise BadMessage(
-            "ahead_of_time", f"timestamp: is {ahead.days} days ahead of the clock here"
-        )
 
 
 class Runner(Generic[S, P]):
@@ -95,7 +81,9 @@ class Runner(Generic[S, P]):
         *,
         metrics: RunnerMetrics | None = None,
         stop: threading.Event | None = None,
-        now: Callable[[], datetime] = _wall_clock,
+        now: Callable[[], datetime] | None = None,
+        clock: Clock | None = None,
+        max_tick_ahead: timedelta = MAX_AHEAD,
         cycle_s: float = 1.0,
         supervisor: Supervisor | None = None,
         reload: Callable[[], P | None] = lambda: None,
@@ -114,27 +102,29 @@ class Runner(Generic[S, P]):
             reload=self._take_new_policy,
         )
         self._codec = StateCodec(service.state)
-        self._now = now
+        own = clock or (Clock.of(now) if now else CLOCK)
+        self._arrivals = Arrivals(service.name, own, max_tick_ahead, self.metrics)
+        self._now = own.now
         self._cycle_s = cycle_s
         self._cycle_at = 0.0
         self._mode = Mode.RUN
         self._entry: Entry | None = None
+        self._in_hand: Sequence[Entry] = ()
         self._performed = False
         self._unseen = ""
         self._unseen_s = _UNSEEN_S[0]
-        self._batch = Commit()
-        self._outputs: list[object] = []
+        self._batch = Batch(self._session, self.metrics, service.measure)
         self._cause = _Cause()
         self._requests: list[tuple[object, _Cause]] = []
         outside = service.outside
         self._line: AtOnce[_Cause] | None = None
         if isinstance(outside, Concurrent):
-            self._line = AtOnce(outside.perform, most=outside.at_once, kept=outside.kept)
-        self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
+            self._line = AtOnce(self._perform, most=outside.at_once, kept=outside.kept)
 
     def start(self) -> None:
         """Take over: load the state, and look at the outside world as after a crash."""
         documents = self._session.acquire()
+        self._arrivals.began(documents)
         self.state = self._committed = self._codec.load(documents)
         if self._service.outside is not None:
             self._service.outside.restore(documents)
@@ -206,8 +196,15 @@ class Runner(Generic[S, P]):
         if self._line:
             self._hear(0.0)
             block_ms = min(block_ms, _BUSY_BLOCK_MS)
-        entries = self._bus.read(count=BATCH, block_ms=block_ms)
+        entries = self._in_hand
         if not entries:
+            entries = self._bus.read(count=BATCH, block_ms=block_ms)
+            self._arrivals.came(entries)
+        if not entries:
+            return 0
+        self._in_hand = entries if self._is_turn_of_others(entries) else ()
+        if self._in_hand:
+            self.stop.wait(_TURN_POLL_S)
             return 0
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
@@ -219,6 +216,13 @@ class Runner(Generic[S, P]):
         self.metrics.decide_seconds.observe(time.perf_counter() - started)
         self._commit()
         return len(entries)
+
+    def _is_turn_of_others(self, entries: Sequence[Entry]) -> bool:
+        """Whether others must be done with a step of a replay before this daemon takes it."""
+        in_step = (b"source", LOCKSTEP_SOURCE.encode())
+        if not self._service.comes_last or not any(in_step in e.fields for e in entries):
+            return False
+        return not self._session.others_are_idle()
 
     def _one_by_one(self, entries: Iterable[Entry]) -> None:
         """Decide messages in their order, each with all that it causes."""
@@ -265,11 +269,8 @@ class Runner(Generic[S, P]):
         self._take(entry, received_at)
         self._cause, self._entry = _Cause(), None
         if not cause.open:
-            self._acknowledge(entry)
+            self._batch.acknowledge(entry)
         return cause
-
-    def _acknowledge(self, entry: Entry) -> None:
-        self._batch.acknowledged.setdefault(entry.stream.key, []).append(entry.id)
 
     def _is_due(self, outside: Outside) -> bool:
         return time.monotonic() >= self._cycle_at or outside.urgent()
@@ -281,29 +282,29 @@ class Runner(Generic[S, P]):
         for fact in outside.cycle():
             # A venue takes its time: what it tells is as old as its answer, not as the first one.
             self._decide(fact, self._now())
-            if self._line is None:
-                self._settle()
-            else:
-                self._send()
+            self._settle()
         self._commit()
 
     def _take(self, entry: Entry, received_at: datetime) -> None:
         if not entry.fields:
-            self._bury(entry, "trimmed", "the entry was removed before it was read", received_at)
+            self._batch.bury(
+                entry, "trimmed", "the entry was removed before it was read", received_at
+            )
             return
         if entry.deliveries > MAX_DELIVERIES:
-            self._bury(entry, "poison", f"failed {entry.deliveries - 1} times", received_at)
+            self._batch.bury(entry, "poison", f"failed {entry.deliveries - 1} times", received_at)
             return
         try:
             message = decode(entry.stream.contract, entry.fields)
-            _refuse_another_age(message, received_at)
+            received_at = self._heard_at(message, received_at)
+            self._arrivals.refuse_ahead(message)
         except BadMessage as bad:
             if entry.stream.readers[0] == self._service.name:
-                self._bury(entry, bad.code, bad.detail, received_at)
+                self._batch.bury(entry, bad.code, bad.detail, received_at)
             else:
-                self._count(self.metrics.messages, entry.stream.name, "unreadable")
+                self._batch.count(self.metrics.messages, entry.stream.name, "unreadable")
             return
-        self._count(self.metrics.messages, entry.stream.name, "read")
+        self._batch.count(self.metrics.messages, entry.stream.name, "read")
         if self._service.outside is not None:
             for fact in self._service.outside.observe(message, received_at):
                 self._decide(fact, received_at)
@@ -311,24 +312,29 @@ class Runner(Generic[S, P]):
         if self._line is None:
             self._settle()
 
+    def _heard_at(self, message: Message, received_at: datetime) -> datetime:
+        """When a message arrived, by a clock that it may have put right."""
+        by = self._arrivals.heard(message)
+        if not by:
+            return received_at
+        now = self._now()
+        self._decide(ClockSet(by), now)
+        return now
+
     def _decide(self, event: object, received_at: datetime) -> None:
         received = Received(event, received_at, self._mode)
         self.state, outputs = self._service.decide(self.state, received, self._service.policy)
         for output in outputs:
             if isinstance(output, Message):
-                stream = BY_NAME[output.stream_name]
-                self._batch.published.append(flat(stream, encode(output)))
-                self._count(self.metrics.published, stream.name)
-                self._outputs.append(output)
+                self._batch.publish(output)
             elif isinstance(output, Record):
-                self._batch.records[output.key] = output.fields
-                self._outputs.append(output)
+                self._batch.record(output)
             elif isinstance(output, Note):
-                self._outputs.append(output)
+                self._batch.note(output)
             elif isinstance(output, DeadLetter):
                 if self._entry is None:
                     raise TypeError("a dead letter without a message")
-                self._bury(self._entry, output.code, output.detail, received_at)
+                self._batch.bury(self._entry, output.code, output.detail, received_at)
             else:
                 self._cause.open += 1
                 self._requests.append((output, self._cause))
@@ -336,6 +342,8 @@ class Runner(Generic[S, P]):
     def _settle(self) -> None:
         """Make the requests in hand, each after it is durable that we would, until none is left."""
         outside = self._service.outside
+        if self._line is not None:
+            self._send()
         while self._requests:
             if outside is None:
                 raise TypeError(f"{self._service.name} cannot perform {self._requests[0][0]!r}")
@@ -349,27 +357,32 @@ class Runner(Generic[S, P]):
     def _send(self) -> None:
         """Put the requests in hand in line, after it is durable that we would."""
         outside, line = self._service.outside, self._line
-        assert isinstance(outside, Concurrent)
-        assert line is not None
+        if line is None or not isinstance(outside, Concurrent):
+            return
         while self._requests:
             self._commit()
             self._performed = True
             requests, self._requests = self._requests, []
             at_once = []
             for request, cause in requests:
-                place = outside.asked(request)
-                if place is None:
-                    at_once.append((request, cause))
-                elif not line.submit(request, place, cause):
+                if line.has(request):
                     self._over(cause)
+                elif (place := outside.asked(request)) is not None:
+                    line.submit(request, place, cause)
+                else:
+                    at_once.append((request, cause))
             for request, cause in at_once:
                 self._told(outside.perform(request), cause)
+
+    def _perform(self, request: object) -> Iterable[object]:
+        outside = self._service.outside
+        return () if outside is None else outside.perform(request)
 
     def _hear(self, wait_s: float) -> None:
         """Decide what requests have brought, and send what follows from it."""
         outside, line = self._service.outside, self._line
-        assert isinstance(outside, Concurrent)
-        assert line is not None
+        if line is None or not isinstance(outside, Concurrent):
+            return
         found = line.done(wait_s)
         for done in found:
             self._told(outside.heard(done.request, done.answers()), done.cause)
@@ -388,7 +401,7 @@ class Runner(Generic[S, P]):
         """One request of a cause is over; with the last one the message is done."""
         cause.open -= 1
         if not cause.open and cause.entry is not None:
-            self._acknowledge(cause.entry)
+            self._batch.acknowledge(cause.entry)
 
     def _decide_all(self, facts: Iterable[object]) -> None:
         for fact in facts:
@@ -401,35 +414,12 @@ class Runner(Generic[S, P]):
             self._session.supervisor.alive()
             self._hear(_ANSWERS_S)
 
-    def _bury(self, entry: Entry, code: str, detail: str, at: datetime) -> None:
-        """Put a message aside whole, with the reason; the daemon goes on."""
-        letter = dead_letter(entry, code=code, detail=detail, group=self._service.name, at=at)
-        self._batch.published.append((entry.stream.dead_key, letter))
-        self._count(self.metrics.messages, entry.stream.name, "dead")
-        self._count(self.metrics.dead_letters, entry.stream.name, code)
-        fields = {"stream": entry.stream.name, "id": entry.id, "code": code, "detail": detail}
-        self._outputs.append(Note("dead_letter", fields, level="error"))
-
-    def _count(self, counter: Counter, *labels: str) -> None:
-        """Note what `counter` grows by when the batch in hand is committed."""
-        key = (counter, labels)
-        self._counts[key] = self._counts.get(key, 0) + 1
-
     def _commit(self) -> None:
-        """Commit what is in hand, then tell of it: nothing is logged that did not happen."""
+        """Commit what is in hand, with what changed of the state."""
         documents = self._codec.changes(self._committed, self.state)
         if self._service.outside is not None:
             documents |= self._service.outside.documents()
-        self._batch.documents = documents
-        if self._batch:
-            self._session.commit(self._batch)
+        if documents or self._batch:
+            documents |= self._arrivals.documents()
+        self._batch.commit(documents)
         self._committed = self.state
-        self._batch = Commit()
-        for output in self._outputs:
-            if isinstance(output, Note):
-                getattr(logger(), output.level)(output.event, **output.fields)
-            self._service.measure(output)
-        self._outputs.clear()
-        for (counter, labels), count in self._counts.items():
-            counter.labels(*labels).inc(count)
-        self._counts.clear()

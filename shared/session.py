@@ -103,6 +103,11 @@ class Session:
                     logger().info("server_back")
                 return answer
 
+    def others_are_idle(self) -> bool:
+        """Whether every other group has finished all there is on every stream."""
+        rows = self.patiently(self.bus.backlog)
+        return all(row.idle for row in rows if row.group != self.daemon)
+
     def wait(self, seconds: float = math.inf) -> None:
         """Wait so long, or until told to stop, with housekeeping meanwhile."""
         until = time.monotonic() + seconds

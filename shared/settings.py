@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -74,10 +75,24 @@ class MetricsSettings(Section):
         return self.base_port + PROGRAMS.index(daemon) if self.base_port else 0
 
 
+class ClockSettings(Section):
+    """A price that is further ahead of a reader's clock than `max_tick_ahead_s` is refused."""
+
+    fixed = frozenset({"max_tick_ahead_s"})
+
+    max_tick_ahead_s: float = Field(default=5, gt=0, le=3600)
+
+    @property
+    def max_tick_ahead(self) -> timedelta:
+        """The same as a span of time."""
+        return timedelta(seconds=self.max_tick_ahead_s)
+
+
 _SHARED: dict[str, type[Section]] = {
     "redis": RedisSettings,
     "log": LogSettings,
     "metrics": MetricsSettings,
+    "clock": ClockSettings,
 }
 
 T = TypeVar("T", bound=Section)
@@ -142,6 +157,11 @@ class Settings:
     def metrics(self) -> MetricsSettings:
         """`[metrics]`."""
         return self.section("metrics", MetricsSettings)
+
+    @property
+    def clock(self) -> ClockSettings:
+        """`[clock]`."""
+        return self.section("clock", ClockSettings)
 
 
 def _line(origin: str, section: str, error: Any) -> str:

@@ -17,8 +17,8 @@ MAX_AHEAD = timedelta(seconds=5)
 MOST_AHEAD = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: How many ticks, over how long, must agree that it is the clock here that is behind.
-_WITNESSES = 10
-_WITNESSED_FOR = timedelta(seconds=15)
+WITNESSES = 10
+WITNESSED_FOR = timedelta(seconds=15)
 #: A tick with a time older than this says nothing of whether the clock here is behind.
 _CURRENT = timedelta(seconds=60)
 
@@ -93,7 +93,7 @@ class TickGate:
             self._suspicion = _Suspicion(steady, ahead)
             return False
         self._suspicion = _Suspicion(before.since, before.ahead, before.witnesses + 1)
-        if before.witnesses + 1 < _WITNESSES or steady - before.since < _WITNESSED_FOR:
+        if before.witnesses + 1 < WITNESSES or steady - before.since < WITNESSED_FOR:
             return False
         self.behind = before.ahead
         return True

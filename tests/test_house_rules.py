@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for top in ("services", "shared") for path in (ROOT / top).rglob("*.py"))
 #: The edges of the daemons, where the outside world comes in.
-EDGES = {"__main__.py", "klines.py", "reading.py"}
+EDGES = {"__main__.py", "candle_lines.py", "klines.py", "reading.py"}
 EDGE_FOLDERS = {"binance", "double", "outside", "web"}
-PURE_OF_SHARED = ("contracts", "decisions.py", "formulas", "sides.py", "streams.py")
+PURE_OF_SHARED = ("contracts", "decisions.py", "formulas", "sides.py", "streams.py", "symbols.py")
 PURE = [
     path
     for path in SOURCES

@@ -45,7 +45,7 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
     """Decide one event; see the module's first lines for what comes of which."""
     match received.event:
         case MarketTick() as tick:
-            return with_mark(state, tick), ()
+            return with_mark(state, tick, received.received_at), ()
         case EntryIntent() | HarvestIntent() | FullCloseIntent() | MoveStopIntent() as intent:
             return _decide_intent(state, received, intent, policy)
         case FillResult() | RefusedResult() | StopMovedResult() | PositionResult() as result:

@@ -16,6 +16,7 @@ from services.intent_bridge.state import Mark, Policy, State
 from shared.contracts import EntryIntent
 from shared.decisions import Mode, Received
 from shared.formulas import floor_to_step
+from shared.ticks import is_ahead
 
 #: Past this a quantity is no quantity, and arithmetic on the lot grid loses its exactness.
 _MOST = Decimal(10) ** 15
@@ -107,8 +108,7 @@ def _is_cooling(
 ) -> bool:
     """Whether the last position ended too lately; an end that lies ahead of the clock never was."""
     at = min(intent.timestamp, state.market_time(intent.symbol, now))
-    cooldown = timedelta(seconds=float(policy.cooldown_s))
-    return closed <= now + timedelta(seconds=float(policy.max_ahead_s)) and at < closed + cooldown
+    return not is_ahead(closed, now) and at < closed + timedelta(seconds=float(policy.cooldown_s))
 
 
 def _against_mark(

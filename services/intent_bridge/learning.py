@@ -11,23 +11,23 @@ from datetime import datetime, timedelta
 
 from services.intent_bridge.state import Held, Mark, Policy, Rules, State
 from shared.contracts import HISTORY_SOURCE, ApplyResult, MarketTick
+from shared.formulas import marks_after
+from shared.ticks import believable, is_late
 
 #: What leaves a part of an entry still to come.
 _NOT_FINAL = ("PARTIALLY_FILLED", "STOP_MOVED")
 
 
-def with_mark(state: State, tick: MarketTick) -> State:
-    """Take over a price of a symbol with rules; one that was asked for afterwards is none.
-
-    A tick that is late or doubled says nothing new, unless the last one was dated ahead of it
-    although the feed told of it earlier: then that date was wrong.
-    """
+def with_mark(state: State, tick: MarketTick, now: datetime) -> State:
+    """Take over a price of a symbol with rules; one that was asked for afterwards is none."""
     if tick.symbol not in state.rules or tick.source == HISTORY_SOURCE:
         return state
     before = state.marks.get(tick.symbol)
-    if before is not None and tick.timestamp <= before.at <= tick.produced_at:
+    if before is not None and is_late(tick, before.at, now):
         return state
-    mark = Mark(tick.mark_price, tick.timestamp, tick.produced_at)
+    known = None if before is None else before.marks
+    marks = marks_after(known, tick.mark_price, recorded=tick.recorded)
+    mark = Mark(marks, tick.timestamp, tick.produced_at)
     return replace(state, marks={**state.marks, tick.symbol: mark})
 
 
@@ -52,8 +52,7 @@ def with_result(state: State, result: ApplyResult, now: datetime) -> State:
         return replace(state, held={**state.held, symbol: held})
     if symbol in state.held:
         remaining = {name: held for name, held in state.held.items() if name != symbol}
-        # A result dated ahead would bar the symbol until then.
-        ended = min(result.timestamp, now)
+        ended = believable(now, result.timestamp)
         return replace(state, held=remaining, closed={**state.closed, symbol: ended})
     return state
 

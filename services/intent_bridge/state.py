@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from shared.formulas import Marks, confirmed
 from shared.repeats import Memory
 
 _ZERO = Decimal(0)
@@ -58,11 +59,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The last mark price of a symbol, its market time, and when its feed told of it."""
+    """The last mark prices of a symbol, the newest one's market time, and when it was told of."""
 
-    price: Decimal
+    marks: Marks
     at: datetime
     produced_at: datetime
+
+    @property
+    def price(self) -> Decimal:
+        """The confirmed price: one wrong tick is not believed."""
+        return confirmed(self.marks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,11 @@
 Writes market.tick; reads no stream, only how far the readers are. Two paces. With a `speed`, each
 instant goes out when its time has come, that many times faster than it was. Without one, a step
 (the instants of one minute, at most `max_ticks_ahead` ticks) goes out as soon as every reader is
-done with the last and nothing that it set off is under way. Then a replay comes out the same
-however fast the machine is, and an order is filled at the last price of the step it came from.
+done with the last and nothing that it set off is under way. Its ticks say so by their source, and
+trading_bot, which alone opens positions, takes its turn when all others are done with the step: so
+an entry meets the caps after all that the step's prices have closed, never in a race with it. Then
+a replay comes out the same however fast the machine is, and an order is filled at the last price of
+the step it came from.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.market_feed.replay import Tick
-from shared.contracts import REPLAY_SOURCE, MarketTick
+from shared.contracts import LOCKSTEP_SOURCE, REPLAY_SOURCE, MarketTick
 from shared.decisions import Received
 from shared.streams import BATCH
 from shared.symbols import slug
@@ -103,15 +106,16 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
         early_s = (due - received.received_at).total_seconds()
         if early_s > 0:
             return state, [Wait(min(early_s, 0.2))]
-    ticks = [_message(tick, received.received_at) for tick in offer.ticks]
+    source = LOCKSTEP_SOURCE if policy.speed is None else REPLAY_SOURCE
+    ticks = [_message(tick, received.received_at, source) for tick in offer.ticks]
     return State({**state.replays, offer.replay: Progress(offer.at)}), ticks
 
 
-def _message(tick: Tick, produced_at: datetime) -> MarketTick:
+def _message(tick: Tick, produced_at: datetime, source: str) -> MarketTick:
     return MarketTick(
         timestamp=tick.at,
         produced_at=produced_at,
-        source=REPLAY_SOURCE,
+        source=source,
         tick_id=f"{slug(tick.symbol)}-{int(tick.at.timestamp() * 1000)}",
         symbol=tick.symbol,
         mark_price=tick.price,

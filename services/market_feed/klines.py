@@ -1,41 +1,48 @@
 """Candle files in the layout of Binance's public klines, checked whole before one bar is used.
 
-Reads `.csv`, `.csv.gz` and `.zip` files (one csv inside); writes nothing.
+Reads the lines of `.csv`, `.csv.gz` and `.zip` files (candle_lines); writes nothing.
 
 One bar a line, twelve columns, with or without a header line. Times are milliseconds (13 digits)
 or microseconds (16 digits) since 1970 UTC. Numbers are plain ASCII decimals: the public files use
 no sign, exponent or padding, so one that does is damaged.
 
-`load` passes once over every file and holds one bar at a time; `CandleFile.candles` then streams
-the bars under the same checks. A missing bar is only counted (`CandleFiles.warnings`), as history
-has holes; everything else that is odd is `MalformedCandles`: corrupt prices are worse than none.
+`load` passes once over every file and holds two bars at a time; `CandleFile.candles` then streams
+the bars under the same checks. What official files have is only counted (`CandleFiles.warnings`):
+a byte order mark, a bar that is missing or stands there twice, and around a halt one that is short
+or off the minute, which counts as the bar of its minute. Everything else that is odd is
+`MalformedCandles`: corrupt prices are worse than none.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-import stat
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
-from typing import cast
 
+from services.market_feed.candle_lines import (
+    MAX_LINE_BYTES,
+    MalformedCandles,
+    lines,
+    state_of,
+)
 from shared.symbols import is_symbol
+
+__all__ = [
+    "COLUMNS", "INTERVALS", "MAX_LINE_BYTES", "Candle", "CandleFile", "CandleFiles",
+    "MalformedCandles", "load",
+]  # fmt: skip
 
 _USED = ("open_time", "open", "high", "low", "close", "volume", "close_time")
 COLUMNS = (*_USED, "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume", "ignore")
 # Whole parts of an hour only, so that a bar's place on the clock follows from its interval.
 INTERVALS = {timedelta(minutes=n): f"{n}m" for n in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)}
 INTERVALS[timedelta(hours=1)] = "1h"
-MAX_LINE_BYTES = 1_000  # a real line has about 100; a damaged archive must not fill the memory
+_LENGTHS = {name: length for length, name in INTERVALS.items()}
 
 _TIME = r"[1-9][0-9]{12}(?:[0-9]{3})?"
 # As a message may carry it: see shared.contracts.fields; here without a sign.
@@ -43,24 +50,19 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?"
 _BAR = re.compile(
     rf"({_TIME})" + rf",({_NUMBER})" * 5 + rf",({_TIME})" + rf",{_NUMBER}" * 5 + r"(?:\r?\n)?"
 )
-_FILE_NAME = re.compile(r"([^/=]+?)-([0-9]+[A-Za-z]+)(?:-[^/]*)?\.(?:csv|csv\.gz|zip)")
+_FILE_NAME = re.compile(r"([^/=]+?)-([0-9]+[a-z]+)(?:-[^/]*)?\.(?:csv|csv\.gz|zip)")
 _EXPLICIT = re.compile(r"([^/=]+)=(.+)", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
-_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# What reading raises on a damaged file; the second row comes of a zip with a damaged directory.
-_BROKEN = (
-    *(EOFError, OSError, zlib.error),
-    *(zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError),
-)
 
 
-class MalformedCandles(Exception):
-    """A candle file that cannot be trusted; `line` counts from 1, None for the file as a whole."""
-
-    def __init__(self, path: Path, line: int | None, reason: str) -> None:
-        self.path, self.line, self.reason = path, line, reason
-        super().__init__(f"{path}: {reason}" if line is None else f"{path}:{line}: {reason}")
+#: What is odd about a file and does not matter, as its warning says it.
+_ODD = {
+    "mark": "begins with a byte order mark, which is left out",
+    "doubled": "{n} bar{s} stand{v} there twice, identically; each is used once",
+    "short": "{n} bar{s} {is_} cut short by a halt, and count{v} as whole",
+    "off": "{n} bar{s} {is_} off the minute after a halt, and count{v} as of the minute",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,16 @@ class CandleFile:
     bars: int
     gaps: int
     state: tuple[int, int]
+    odd: Mapping[str, int]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each kind of oddity."""
+        return tuple(
+            f"{self.path.name}: {_said(sentence, self.odd[kind])}"
+            for kind, sentence in _ODD.items()
+            if self.odd.get(kind)
+        )
 
     def candles(self, after: datetime | None = None) -> Iterator[Candle]:
         """Stream the bars whose close_time is later than `after` (aware), in time order.
@@ -100,9 +112,9 @@ class CandleFile:
         """
         if after is not None and self.end - _MILLISECOND <= after:
             return
-        if _state(self.path) != self.state:
+        if state_of(self.path) != self.state:
             raise MalformedCandles(self.path, None, "has changed since it was checked; start again")
-        yield from _bars(self.path, self.symbol, None, after)
+        yield from _bars(self.path, self.symbol, INTERVALS[self.interval], after=after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +130,9 @@ class CandleFiles:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One sentence for each symbol that has bars missing, within a file or between files."""
-        sentences = []
+        """What is odd about each file, then for each symbol how many bars are missing."""
+        every = chain.from_iterable(self.by_symbol.values())
+        sentences = [sentence for file in every for sentence in file.warnings]
         for symbol, files in self.by_symbol.items():
             expected = (files[-1].end - files[0].first) // files[0].interval
             missing = expected - sum(file.bars for file in files)
@@ -153,10 +166,11 @@ def load(sources: Iterable[str | Path]) -> CandleFiles:
 
 def _checked(source: str) -> CandleFile:
     path, symbol, stated = _named(source)
-    state = _state(path)
+    state = state_of(path)
     first = last = None
     bars = gaps = 0
-    for candle in _bars(path, symbol, stated):
+    odd: Counter[str] = Counter()
+    for candle in _bars(path, symbol, stated, odd=odd):
         gaps += last is not None and candle.open_time - last.close_time > _MILLISECOND
         first = first or candle
         last = candle
@@ -165,7 +179,7 @@ def _checked(source: str) -> CandleFile:
         raise MalformedCandles(path, None, "holds no bar; fetch the file again or leave it out")
     begin, end = first.open_time, last.close_time + _MILLISECOND
     interval = first.close_time + _MILLISECOND - begin
-    return CandleFile(path, symbol, interval, begin, end, bars, gaps, state)
+    return CandleFile(path, symbol, interval, begin, end, bars, gaps, state, odd)
 
 
 def _named(source: str) -> tuple[Path, str, str | None]:
@@ -179,59 +193,132 @@ def _named(source: str) -> tuple[Path, str, str | None]:
     raise MalformedCandles(path, None, f"{reason}; rename it, or give SYMBOL=path")
 
 
-def _state(path: Path) -> tuple[int, int]:
-    """What tells a file from its later versions: size in bytes, time of change in ns."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise MalformedCandles(path, None, f"cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise MalformedCandles(path, None, "is not a file; name every file by itself")
-    return found.st_size, found.st_mtime_ns
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line that has the form of a bar; times are in the file's own unit."""
+
+    line: int
+    text: str
+    opens: int
+    closes: int
+    prices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """The interval of a file: `span` is its length in the file's unit."""
+
+    span: int
+    unit: timedelta
+    name: str
+
+    def start(self, row: _Row) -> int:
+        """When the interval began in which a bar opens."""
+        return row.opens - row.opens % self.span
 
 
 def _bars(
-    path: Path, symbol: str, stated: str | None, after: datetime | None = None
+    path: Path,
+    symbol: str,
+    stated: str | None,
+    *,
+    after: datetime | None = None,
+    odd: Counter[str] | None = None,
 ) -> Iterator[Candle]:
-    """Every bar that closes later than `after`, checked by itself and against the one before."""
-    digits = span = previous = 0  # span and times are in the file's own unit
-    for line, text in _lines(path):
+    """Every bar that closes later than `after`, checked by itself and against its neighbours.
+
+    What is odd and does not matter is counted in `odd`.
+    """
+    counted: Counter[str] = Counter() if odd is None else odd
+    grid, before = None, None
+    for row, following in pairwise(chain(_rows(path, counted), (None,))):
+        assert row is not None
+        grid = grid or _grid_of(path, row, stated)
+        kind, problem = _place(grid, before, row, following)
+        if problem:
+            raise MalformedCandles(path, row.line, problem)
+        counted.update(kind)
+        before = row
+        open_time = _EPOCH + grid.start(row) * grid.unit
+        close_time = open_time + grid.span * grid.unit - _MILLISECOND
+        if after is not None and close_time <= after:
+            continue
+        candle = Candle(symbol, open_time, close_time, *map(Decimal, row.prices))
+        if problem := _price_problem(candle):
+            raise MalformedCandles(path, row.line, problem)
+        yield candle
+
+
+def _rows(path: Path, odd: Counter[str]) -> Iterator[_Row]:
+    """The lines that are bars, without their identical doubles."""
+    digits, before = 0, ""
+    for line, text in lines(path, odd):
         match = _BAR.fullmatch(text)
         if match is None:
             if line == 1 and _is_header(text):
                 continue
             raise MalformedCandles(path, line, _why_not_a_bar(text))
-        opens, closes = int(match[1]), int(match[7])
         digits = digits or len(match[1])
         if len(match[1]) != digits or len(match[7]) != digits:
-            raise MalformedCandles(path, line, "milliseconds and microseconds are mixed")
-        if not span:
-            span = closes - opens + 1
-            unit = _MILLISECOND if digits == 13 else _MICROSECOND
-            interval = span * unit
-            name = INTERVALS.get(interval, "")
-            if not name or stated not in (None, name):
-                wanted = stated if stated in INTERVALS.values() else ", ".join(INTERVALS.values())
-                reason = f"the bar's times are {interval.total_seconds():g} s apart, not {wanted}"
-                raise MalformedCandles(path, line, reason)
-        problem = None
-        if closes - opens + 1 != span:
-            problem = f"close_time {closes} is not {opens + span - 1}, as of a {name} bar"
-        elif opens % span:
-            problem = f"open_time {opens} is not on the {name} grid"
-        elif opens <= previous:
-            problem = f"open_time {opens} is not later than {previous} in the bar before"
-        if problem:
-            raise MalformedCandles(path, line, problem)
-        previous = opens
-        open_time = _EPOCH + opens * unit
-        close_time = open_time + interval - _MILLISECOND
-        if after is not None and close_time <= after:
+            reason = "milliseconds and microseconds are mixed; make a file of each"
+            raise MalformedCandles(path, line, reason)
+        same, before = text.rstrip("\r\n") == before, text.rstrip("\r\n")
+        if same:
+            odd["doubled"] += 1
             continue
-        candle = Candle(symbol, open_time, close_time, *map(Decimal, match.group(2, 3, 4, 5, 6)))
-        if problem := _price_problem(candle):
-            raise MalformedCandles(path, line, problem)
-        yield candle
+        yield _Row(line, before, int(match[1]), int(match[7]), match.group(2, 3, 4, 5, 6))
+
+
+def _grid_of(path: Path, row: _Row, stated: str | None) -> _Grid:
+    """The interval that the name of the file states, or that its first bar has."""
+    unit = _MILLISECOND if len(str(row.opens)) == 13 else _MICROSECOND
+    length = (row.closes - row.opens + 1) * unit
+    name = INTERVALS.get(length, "")
+    known = stated if stated in _LENGTHS else None
+    if not name and known and timedelta(0) < length < _LENGTHS[known]:
+        name = known  # Cut short, if its neighbours say so too.
+    if not name or stated not in (None, name):
+        wanted = known or ", ".join(_LENGTHS)
+        reason = f"the bar's times are {length.total_seconds():g} s apart, not {wanted}"
+        raise MalformedCandles(path, row.line, reason)
+    return _Grid(_LENGTHS[name] // unit, unit, name)
+
+
+def _place(
+    grid: _Grid, before: _Row | None, row: _Row, following: _Row | None
+) -> tuple[tuple[str, ...], str | None]:
+    """What is odd about the times of a bar, or why they cannot be.
+
+    Next to a halt, which is a missing bar or the end of the file, a bar may be short, and after one
+    it may be off the minute, as those behind it are.
+    """
+    start, end = grid.start(row), grid.start(row) + grid.span
+    length, off = row.closes - row.opens + 1, row.opens != start
+    if before is not None and row.opens <= before.opens:
+        out = "take one of the two out" if row.opens == before.opens else "sort the lines"
+        reason = f"open_time {row.opens} is not later than {before.opens} in the bar before; {out}"
+        return (), reason
+    began = before is None or start > grid.start(before) + grid.span
+    ended = following is None or grid.start(following) > end
+    late = off and row.closes == end - 1 and began
+    short = 0 < length < grid.span and row.closes < end and (late or ended)
+    if length != grid.span and not short:
+        expected = row.opens + grid.span - 1
+        return (), f"close_time {row.closes} is not {expected}, as of a {grid.name} bar"
+    drifting = before is not None and before.opens != grid.start(before)
+    if off and not (began or drifting):
+        return (), f"open_time {row.opens} is not on the {grid.name} grid"
+    if before is not None and start <= grid.start(before):
+        which = f"open_time {row.opens} is in the {grid.name} bar of {before.opens} before"
+        return (), f"{which}; take one of the two out"
+    return (("off",) if off else ()) + (("short",) if short and not late else ()), None
+
+
+def _said(sentence: str, count: int) -> str:
+    one = count == 1
+    return sentence.format(
+        n=count, s="" if one else "s", v="s" if one else "", is_="is" if one else "are"
+    )
 
 
 def _price_problem(candle: Candle) -> str | None:
@@ -257,6 +344,8 @@ def _why_not_a_bar(text: str) -> str:
         return "is blank; take the line out"
     if len(cells) != len(COLUMNS):
         return f"has {len(cells)} columns, not the {len(COLUMNS)} of {','.join(COLUMNS)}"
+    if _is_header(text):
+        return "open_time 'open_time' is not 13 digits (ms) or 16 digits (us); take the header out"
     for name, cell in zip(COLUMNS, cells, strict=True):
         if name.endswith("_time"):
             if not re.fullmatch(_TIME, cell):
@@ -266,42 +355,3 @@ def _why_not_a_bar(text: str) -> str:
         elif not re.fullmatch(_NUMBER, cell):
             return f"{name} {cell[:40]!r} is not a plain decimal such as 107187.4"
     return "does not end with a plain line feed"
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file, numbered from 1; a file that breaks off is MalformedCandles there."""
-    line = 0
-    try:
-        with _opened(path) as stream:
-            while raw := stream.readline(MAX_LINE_BYTES + 1):
-                line += 1
-                if len(raw) > MAX_LINE_BYTES:
-                    raise MalformedCandles(path, line, f"is longer than {MAX_LINE_BYTES} bytes")
-                try:
-                    text = raw.decode("ascii")
-                except UnicodeDecodeError as error:
-                    reason = f"byte {error.start + 1} is not ASCII"
-                    raise MalformedCandles(path, line, reason) from error
-                yield line, text
-    except _BROKEN as error:
-        reason = f"the file is cut short or damaged here: {error}; fetch it again"
-        raise MalformedCandles(path, line + 1, reason) from error
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
-    if path.name.endswith(".zip"):
-        with zipfile.ZipFile(path) as archive:
-            names, first = archive.namelist(), next(iter(archive.infolist()), None)
-            if first is None or len(names) != 1 or not names[0].endswith(".csv"):
-                reason = f"holds {', '.join(names)[:200] or 'nothing'}; it must hold one .csv"
-                raise MalformedCandles(path, None, reason)
-            if first.flag_bits & 1 or first.compress_type not in _PACKINGS:
-                reason = "is encrypted or packed by a rare method; unpack it and give the .csv"
-                raise MalformedCandles(path, None, reason)
-            # A zip member reads line by line in Python; the buffer around it does so in C.
-            with io.BufferedReader(cast("zipfile.ZipExtFile", archive.open(first))) as stream:
-                yield stream
-        return
-    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as plain:
-        yield plain

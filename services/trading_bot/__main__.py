@@ -17,7 +17,7 @@ def policy(settings: Settings) -> Policy:
 
 def service(settings: Settings, _metrics: RunnerMetrics) -> Service[State, Policy]:
     """The daemon, made from its settings."""
-    return Service("trading_bot", State, decide, policy(settings))
+    return Service("trading_bot", State, decide, policy(settings), comes_last=True)
 
 
 def main() -> None:

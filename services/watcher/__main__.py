@@ -85,7 +85,7 @@ class Watcher:
         live = () if feed.source == "replay" else feed.symbols
         self._policy = own.policy(live, terms)
         self._every_s = own.look_every_s
-        self._reader = Reader(settings.redis.url, terms)
+        self._reader = Reader(settings.redis.url, terms, settings.clock.max_tick_ahead)
         self._session = session
         self._stop = stop
         self._state = State()

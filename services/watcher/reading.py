@@ -30,7 +30,7 @@ from shared.streams import (
     position_key,
     state_key,
 )
-from shared.ticks import TickGate
+from shared.ticks import MAX_AHEAD, TickGate
 from shared.why.journal import rules_in
 from shared.why.picture import Letter, Said, Terms
 from shared.why.read import letter_of, server_time
@@ -43,12 +43,14 @@ _BY_KEY = {stream.key: stream for stream in STREAMS}
 class Reader:
     """Where watcher has read to, in each stream and its dead letters."""
 
-    def __init__(self, url: str, terms_of: Callable[[str], Terms]) -> None:
+    def __init__(
+        self, url: str, terms_of: Callable[[str], Terms], max_tick_ahead: timedelta = MAX_AHEAD
+    ) -> None:
         self.client: Redis = connect(url)
         self._terms_of = terms_of
         self._cursors: dict[str, str] = {}
         self._read_back = timedelta()
-        self._gate = TickGate()
+        self._gate = TickGate(max_tick_ahead)
 
     def begin(self, read_back_s: float) -> None:
         """Put every cursor to so long ago."""

@@ -118,7 +118,7 @@ class _Course:
 
     def run(self, intents: int) -> Samples:
         """All rounds: prices, entries, closes, and as many bare round trips."""
-        self._until_idle(_START_WITHIN_S)
+        self._until_rules()
         rounds = -(-intents // (2 * len(SYMBOLS)))
         samples = Samples()
         for number in range(_WARM_UP_ROUNDS + rounds):
@@ -139,6 +139,16 @@ class _Course:
         self._bus.close()
         return samples
 
+    def _until_rules(self) -> None:
+        """Wait until the bridge has heard the venue's rules; a price before is none to it."""
+        deadline = time.monotonic() + _START_WITHIN_S
+        stated: set[str] = set()
+        while not stated.issuperset(SYMBOLS):
+            if time.monotonic() > deadline:
+                raise BenchFailed(f"apply_layer stated no rules, but those of {sorted(stated)}")
+            stated |= {_decoded(APPLY_RESULT, words).symbol for words in self._results.wait()}
+        self._until_idle(_START_WITHIN_S)
+
     def _prices(self) -> None:
         """A new mark for each symbol, so that each position has an id and a price of its own."""
         self._market_time += timedelta(seconds=1)
@@ -153,12 +163,12 @@ class _Course:
             )
             self._add(tick)
 
-    def _head(self, symbol: str) -> dict[str, Any]:
+    def _head(self, symbol: str, source: str = "bench") -> dict[str, Any]:
         self._number += 1
         return {
             "timestamp": self._market_time,
             "produced_at": datetime.now(UTC),
-            "source": "bench",
+            "source": source,
             "intent_id": f"bench.{self._number}",
             "symbol": symbol,
         }
@@ -177,7 +187,7 @@ class _Course:
 
     def _close(self, opened: FillResult) -> FullCloseIntent:
         return FullCloseIntent(
-            **self._head(opened.symbol),
+            **self._head(opened.symbol, source="operator"),
             intent_type="FULL_CLOSE_PROPOSED",
             side=Side.SELL,
             reduceOnly=True,

@@ -3,8 +3,8 @@
 Both read 100 messages, acknowledge them and write 100 in one atomic commit. The bare loop uses the
 client alone and sends words prepared beforehand: it reads nothing of a message, decides nothing and
 validates nothing. The stage is the runner as the daemons run it. Two of its deciders pass on what
-was read, which shows the runner's own cost; the third builds a plan of 25 checked fields from each
-intent, which shows what a decision adds. All are measured in turn on one server in one run.
+was read, which shows the runner's own cost; the third builds an entry of 19 checked fields from
+each price, which shows what a decision adds. All are measured in turn on one server in one run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from redis import Redis
 
@@ -23,7 +23,7 @@ from shared.bus import RedisBus, connect, load_library
 from shared.bus.client import call
 from shared.bus.port import Commit
 from shared.bus.redis import commit_words
-from shared.contracts import AwaitingExitsPlan, EntryIntent, MarketTick, Message, encode
+from shared.contracts import EntryIntent, MarketTick, Message, encode
 from shared.decisions import Received
 from shared.formulas import Regime
 from shared.runner import Runner, Service
@@ -71,93 +71,66 @@ class Figures:
     ratio: float
 
 
-class Plan(AwaitingExitsPlan):
-    """A plan for a stream that intent_bridge does not read."""
-
-    stream_name: ClassVar[str] = MARKET_TICK.name
-
-
 def passed_on(message: Message, _at: datetime) -> Message:
     """What was read, as it is."""
     return message
 
 
-def intent_to_plan(intent: EntryIntent, at: datetime) -> Plan:
-    """An entry in, its plan out."""
-    return Plan(
-        timestamp=intent.timestamp,
+def tick_to_entry(tick: MarketTick, at: datetime) -> EntryIntent:
+    """A price in, an entry out."""
+    return EntryIntent(
+        timestamp=tick.timestamp,
         produced_at=at,
-        source="intent_bridge",
-        plan_id=f"plan.{intent.intent_id}",
-        intent_id=intent.intent_id,
-        decision="AWAITING_EXITS",
-        action="ENTRY_PROPOSED",
-        symbol=intent.symbol,
-        side=intent.side,
-        qty=intent.qty or Decimal(1),
-        leverage=intent.leverage,
-        entry_price=intent.entry_price,
-        tick_size=Decimal("0.1"),
-        maintenance_margin_rate=Decimal("0.004"),
-        confidence=intent.confidence,
-        atr_value=intent.atr_value,
-        volatility_factor=intent.volatility_factor,
-        exchange_divergence=intent.exchange_divergence,
-        funding_rate=intent.funding_rate,
-        regime=intent.regime,
-        model=intent.model,
-        reason=intent.reason,
+        source="trading_bot",
+        intent_id=f"entry.{tick.tick_id}",
+        intent_type="ENTRY",
+        symbol=tick.symbol,
+        side=Side.BUY,
+        reason="fast average crossed the slow one",
+        model="trend_following",
+        confidence=Decimal("0.71"),
+        entry_price=tick.mark_price,
+        leverage=10,
+        qty=Decimal("0.005"),
+        atr_value=Decimal("812.4"),
+        volatility_factor=Decimal("1.2"),
+        exchange_divergence=tick.exchange_divergence or Decimal(0),
+        funding_rate=tick.funding_rate or Decimal(0),
+        regime=Regime.UNKNOWN,
     )
 
 
+_TICK = MarketTick(
+    timestamp=NOW,
+    produced_at=NOW,
+    source="market_feed",
+    tick_id="BTCUSDT.1748736000000",
+    symbol="BTCUSDT",
+    mark_price=Decimal("104321.5"),
+    funding_rate=Decimal("0.0001"),
+)
 TICKS = Stage(
     "market.tick, passed on",
     "trading_bot",
-    MarketTick(
-        timestamp=NOW,
-        produced_at=NOW,
-        source="market_feed",
-        tick_id="BTCUSDT.1748736000000",
-        symbol="BTCUSDT",
-        mark_price=Decimal("104321.5"),
-        funding_rate=Decimal("0.0001"),
-    ),
+    _TICK,
     passed_on,
     output=MARKET_TICK.name,
 )
 INTENTS = Stage(
     "trade.intent, passed on",
     "intent_bridge",
-    EntryIntent(
-        timestamp=NOW,
-        produced_at=NOW,
-        source="trading_bot",
-        intent_id="entry.BTCUSDT.1748736000000",
-        intent_type="ENTRY",
-        symbol="BTCUSDT",
-        side=Side.BUY,
-        reason="fast average crossed the slow one",
-        model="trend_following",
-        confidence=Decimal("0.71"),
-        entry_price=Decimal("104321.5"),
-        leverage=10,
-        qty=Decimal("0.005"),
-        atr_value=Decimal("812.4"),
-        volatility_factor=Decimal("1.2"),
-        funding_rate=Decimal("0.0001"),
-        regime=Regime.UNKNOWN,
-    ),
+    tick_to_entry(_TICK, NOW),
     passed_on,
     output=TRADE_INTENT.name,
 )
-PLANS = Stage(
-    "trade.intent -> apply.plan",
-    INTENTS.daemon,
-    INTENTS.message,
-    intent_to_plan,
-    output=Plan.stream_name,
+ENTRIES = Stage(
+    "market.tick -> trade.intent",
+    TICKS.daemon,
+    TICKS.message,
+    tick_to_entry,
+    output=TRADE_INTENT.name,
 )
-STAGES = (TICKS, INTENTS, PLANS)
+STAGES = (TICKS, INTENTS, ENTRIES)
 
 
 def measure(

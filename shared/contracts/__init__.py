@@ -15,7 +15,7 @@ from shared.contracts.apply_result import (
     RefusedResult,
     StopMovedResult,
 )
-from shared.contracts.market_tick import HISTORY_SOURCE, REPLAY_SOURCE, MarketTick
+from shared.contracts.market_tick import HISTORY_SOURCE, LOCKSTEP_SOURCE, REPLAY_SOURCE, MarketTick
 from shared.contracts.message import Message
 from shared.contracts.trade_intent import (
     EntryIntent,
@@ -29,6 +29,7 @@ from shared.contracts.wire import BadMessage, decode, encode
 
 __all__ = [
     "HISTORY_SOURCE",
+    "LOCKSTEP_SOURCE",
     "REPLAY_SOURCE",
     "ApplyPlan",
     "ApplyResult",

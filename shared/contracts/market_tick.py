@@ -11,6 +11,8 @@ from shared.contracts.message import Message
 HISTORY_SOURCE = "market_feed.history"
 #: The source of a price of recorded candles, which is taken as it is (shared/formulas/confirmed).
 REPLAY_SOURCE = "market_feed.replay"
+#: The same of a replay that waits for its readers: each step is over before the next begins.
+LOCKSTEP_SOURCE = "market_feed.lockstep"
 
 
 class MarketTick(Message):
@@ -31,4 +33,4 @@ class MarketTick(Message):
     @property
     def recorded(self) -> bool:
         """Whether it is a price of recorded candles, to be taken as it is."""
-        return self.source == REPLAY_SOURCE
+        return self.source in (REPLAY_SOURCE, LOCKSTEP_SOURCE)

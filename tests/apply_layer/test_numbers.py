@@ -5,18 +5,19 @@ from __future__ import annotations
 from services.apply_layer.binance.performed import Performed
 
 
-def test_a_view_tells_of_all_orders_before_the_first_that_is_under_way() -> None:
+def test_a_view_tells_of_all_orders_begun_but_those_of_symbols_where_something_is_under_way() -> (
+    None
+):
     performed = Performed()
-    assert performed.up_to == 0
-    with performed.under_way(1):
-        assert performed.up_to == 0
-        with performed.under_way(2):
-            assert performed.up_to == 0
-        assert performed.up_to == 0
-    assert performed.up_to == 2
-    with performed.under_way(4), performed.under_way(3):
-        assert performed.up_to == 2
-    assert performed.up_to == 4
+    performed.began("BTCUSDT", 1)
+    performed.began("SOLUSDT", 2)
+    performed.began("SOLUSDT")
+    assert (performed.up_to, performed.symbols) == (2, frozenset({"BTCUSDT", "SOLUSDT"}))
+    performed.ended("BTCUSDT")
+    performed.ended("SOLUSDT")
+    assert performed.symbols == {"SOLUSDT"}
+    performed.ended("SOLUSDT")
+    assert (performed.up_to, performed.symbols) == (2, frozenset())
 
 
 def test_what_an_earlier_life_sent_is_behind_every_view() -> None:

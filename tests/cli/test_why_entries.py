@@ -38,11 +38,13 @@ SOL = "SOLUSDT"
 RULES = SymbolRules(SYMBOL, D("0.01"), D("0.0001"), D("0.01"), D(50_000), D(5), 50, D("0.01"))
 
 
-def enter(ring: SmallRing, **changes: Any) -> None:
-    """A stranger's entry, and the price after it, at which it is filled."""
+def enter(ring: SmallRing, *, filled_at: str = "150", **changes: Any) -> None:
+    """A stranger's entry at the last price, and the price after it, at which it is filled."""
+    ring.tick("150", symbol=SOL)
+    ring.settle()
     ring.put(ring.entry(**changes))
     ring.settle()
-    ring.tick("150", symbol=SOL)
+    ring.tick(filled_at, symbol=SOL)
     ring.settle()
 
 
@@ -62,6 +64,8 @@ def test_an_entry_tells_its_causes_from_intent_to_fill(open_ring: Open) -> None:
 
 def test_an_intent_that_came_as_json_in_one_field_is_told_as_any_other(open_ring: Open) -> None:
     ring = open_ring()
+    ring.tick("150", symbol=SOL)
+    ring.settle()
     fields = dict(encode(ring.entry(qty=D(100))))
     ring.raw("quantum:stream:trade.intent", ["payload", json.dumps(fields)])
     ring.settle()
@@ -74,11 +78,11 @@ def test_an_intent_that_came_as_json_in_one_field_is_told_as_any_other(open_ring
     [
         ({"qty": D(100)}, "ENTRY: intent_bridge refused with order_cap at"),
         (
-            {"stop_loss": D(75), "take_profit": D(160)},
+            {"stop_loss": D(140), "take_profit": D(160)},
             "ENTRY: exitbrain refused with stop_beyond_liquidation at",
         ),
         (
-            {"qty": D(13), "leverage": 1},
+            {"qty": D(13), "leverage": 2, "filled_at": "160"},
             "ENTRY: the venue ended the order with margin_insufficient at",
         ),
     ],
@@ -88,12 +92,13 @@ def test_an_entry_that_was_refused_says_by_whom_and_why(
 ) -> None:
     settings = seed()
     settings["apply_layer"]["paper"]["initial_wallet"] = "1000"
+    settings["exitbrain"] = {"symbol": {SOL: {"liquidation_share": "0.1"}}}
     ring = open_ring(settings)
     enter(ring, **changes)
     assert reason(SOL)[:2] == ("refused", "fail")
     assert says in reason(SOL)[2]
     assert reason("--intent", "stranger.1")[2] == reason(SOL)[2]
-    assert reason("--plan", "plan.stranger.1")[2] == reason(SOL)[2]
+    assert reason("--plan", "plan:stranger:stranger.1")[2] == reason(SOL)[2]
 
 
 def test_an_entry_without_exits_waits_for_exitbrain(open_ring: Open) -> None:
@@ -206,7 +211,7 @@ def full_close(ring: SmallRing, position_id: str, qty: str) -> FullCloseIntent:
     return FullCloseIntent(
         timestamp=at,
         produced_at=at,
-        source="stranger",
+        source="operator",
         intent_id="close.1",
         intent_type="FULL_CLOSE_PROPOSED",
         symbol=SYMBOL,
@@ -313,6 +318,7 @@ def test_an_entry_that_a_barrier_stopped_is_told_with_the_barrier(open_ring: Ope
     ring = live_ring(open_ring)
     venue = apart(ring)
     venue.hear(VenueHealth({"clock": "the clocks differ by 812 ms"}, ring.now()), ring.now())
+    ring.settle()
     ring.tick("12.32")
     ring.settle()
     ring.put(ring.entry(symbol=SYMBOL, entry_price=D("12.32")))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from services.apply_layer.double import DRAWN_KINDS, KINDS, Double
-from services.apply_layer.double.faults import Fault, Faults
+from services.apply_layer.double.fault_kinds import Fault
+from services.apply_layer.double.faults import Faults
 
 from .raw import ALGO, BTC, ORDER, D, Raw, config, lines
 

@@ -13,7 +13,14 @@ from pydantic import ValidationError
 
 from services.exitbrain import decider as exitbrain
 from services.intent_bridge.state import Policy
-from shared.contracts import HISTORY_SOURCE, AwaitingExitsPlan, EntryIntent, EntryPlan, Message
+from shared.contracts import (
+    HISTORY_SOURCE,
+    REPLAY_SOURCE,
+    AwaitingExitsPlan,
+    EntryIntent,
+    EntryPlan,
+    Message,
+)
 from shared.contracts.trade_intent import ExitIntent
 from shared.decisions import Received
 from shared.formulas import ExitPolicy, Regime, safe_stop_fraction
@@ -96,7 +103,21 @@ def test_a_late_price_is_no_mark_and_one_that_was_dated_ahead_holds_nothing_up()
     bridge.hear(bridge.tick(timestamp=ahead))
     bridge.later(1)
     bridge.hear(bridge.tick(mark_price=D("12.4")))
+    bridge.later(1)
+    bridge.hear(bridge.tick(mark_price=D("12.4")))
     assert bridge.state.marks[SYMBOL].price == D("12.4")
+
+
+@pytest.mark.parametrize("factor", ["1.25", "0.75", "10", "0.1"])
+def test_one_wrong_price_is_no_mark(factor: str) -> None:
+    bridge = Bridge()
+    bridge.silent = True
+    bridge.hear(bridge.tick())
+    bridge.later(1)
+    wrong = MARK * D(factor)
+    bridge.hear(bridge.tick(mark_price=wrong))
+    assert bridge.refused(entry_price=wrong) == "price_deviates"
+    assert bridge.hear(bridge.entry("entry.2")).entry_price == MARK
 
 
 @pytest.mark.parametrize(
@@ -251,9 +272,9 @@ def test_exposure_counts_what_is_held_at_the_larger_of_entry_and_mark() -> None:
     plan = bridge.hear(bridge.entry())
     bridge.hear(bridge.filled(plan))
     bridge.later(1)
-    bridge.hear(bridge.tick(mark_price=D(20)))
+    bridge.hear(bridge.tick(mark_price=D(20), source=REPLAY_SOURCE))
     assert bridge.state.exposure == plan.qty * 20
     assert bridge.refused(intent_id="entry.2", symbol="SOLUSDT") == "exposure_cap"
     bridge.later(1)
-    bridge.hear(bridge.tick(mark_price=D(6)))
+    bridge.hear(bridge.tick(mark_price=D(6), source=REPLAY_SOURCE))
     assert bridge.state.exposure == plan.qty * MARK

@@ -11,7 +11,7 @@ import pytest
 
 from services.market_feed.klines import MAX_LINE_BYTES, MalformedCandles, load
 
-from .bars import HEADER, line, lines, write
+from .bars import FALLING, HEADER, line, lines, write
 
 OPENS = 1_748_736_000_000  # ms, of the bar of minute 0
 
@@ -48,7 +48,7 @@ def changed(column: int, cell: str) -> str:
             changed(6, f"{OPENS + 120_000}"),
             f"close_time {OPENS + 120_000} is not {OPENS + 119_999}",
         ),
-        (line(0), f"open_time {OPENS} is not later than {OPENS} in the bar before"),
+        (line(0, FALLING), f"open_time {OPENS} is not later than {OPENS} in the bar before; take"),
         (line(-1), f"open_time {OPENS - 60_000} is not later than {OPENS} in the bar before"),
         (line(1).replace("60000,", "60001,").replace("19999,", "20000,"), "is not on the 1m grid"),
         (line(1, per_ms=1_000), "milliseconds and microseconds are mixed"),
@@ -103,10 +103,10 @@ def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     assert (refusal(path).line, refusal(path).reason) == (2, "byte 3 is not ASCII")
 
 
-def test_a_byte_order_mark_is_refused(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_refused_anywhere_but_at_the_beginning(tmp_path: Path) -> None:
     path = tmp_path / "BTCUSDT-1m.csv"
-    path.write_bytes(b"\xef\xbb\xbf" + line(0).encode())
-    assert (refusal(path).line, refusal(path).reason) == (1, "byte 1 is not ASCII")
+    path.write_bytes(line(0).encode() + b"\n\xef\xbb\xbf" + line(1).encode())
+    assert (refusal(path).line, refusal(path).reason) == (2, "byte 1 is not ASCII")
 
 
 @pytest.mark.parametrize("packing", ["csv", "csv.gz", "zip"])

@@ -28,6 +28,8 @@ from tests.ring.live import texts
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/producing-intents.md"
 NODE_MODULES = ROOT / "tests/asyncapi/node_modules"
+#: What the document has the operator write for a producer that closes its own positions.
+MAY_EXIT = {"intent_bridge": {"producer": {"my_signals": {"may_exit": True}}}}
 #: Where Debian puts the sources of Go packages.
 GO_PATH = "/usr/share/gocode"
 
@@ -137,5 +139,5 @@ def a_desk(folder: Path) -> Iterator[Desk]:
         guarded.set_passwords()
         with guarded.client("administrator") as administrator:
             call(administrator, "ACL", "LOAD")
-        with a_small_ring(guarded.url(TESTER), {}) as desk.ring:
+        with a_small_ring(guarded.url(TESTER), MAY_EXIT) as desk.ring:
             yield desk

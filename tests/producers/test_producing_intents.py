@@ -24,6 +24,7 @@ from tests.ring.live import now_text
 
 from .desk import DOCUMENT, GO_PATH, NODE_MODULES, ROOT, Desk, a_desk, blocks
 
+OWN_EXITS = "shared/formulas/own_exits.py"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 
 
@@ -33,6 +34,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         pytest.skip("redis-cli is not installed: apt install redis-tools")
     with a_desk(tmp_path_factory.mktemp("producer")) as there:
         yield there
+
+
+def is_seen(desk: Desk, *, symbol: str, price: str) -> None:
+    """The feed tells of the price; an entry far from it, or without it, is refused."""
+    desk.ring.tick(price, symbol=symbol)
+    desk.ring.settle()
 
 
 def becomes_a_position(desk: Desk, intent_id: str, *, symbol: str, price: str) -> None:
@@ -46,6 +53,7 @@ def becomes_a_position(desk: Desk, intent_id: str, *, symbol: str, price: str) -
 
 
 def test_redis_cli_sends_an_entry_and_the_operator_sees_what_became_of_it(desk: Desk) -> None:
+    is_seen(desk, symbol="BTCUSDT", price="104250.5")
     desk.run(blocks("The first entry")[0])
     becomes_a_position(desk, "my_signals.1", symbol="BTCUSDT", price="104250.5")
     said = desk.run(blocks("What became of it")[0])
@@ -54,6 +62,7 @@ def test_redis_cli_sends_an_entry_and_the_operator_sees_what_became_of_it(desk: 
 
 
 def test_an_entry_as_one_json_object_brings_its_own_exits(desk: Desk) -> None:
+    is_seen(desk, symbol="XRPUSDT", price="2.1874")
     desk.run(blocks("The fields of an entry")[0])
     becomes_a_position(desk, "my_signals.2", symbol="XRPUSDT", price="2.1874")
     _, execute = desk.messages(APPLY_PLAN, "my_signals.2")
@@ -63,6 +72,7 @@ def test_an_entry_as_one_json_object_brings_its_own_exits(desk: Desk) -> None:
 def from_python(desk: Desk) -> None:
     [program] = blocks("From Python", "python")
     desk.write("my_signals.py", program)
+    is_seen(desk, symbol="SOLUSDT", price="152.25")
     desk.run(blocks("From Python")[0])
 
 
@@ -76,6 +86,7 @@ def test_node_sends_an_entry(desk: Desk) -> None:
         pytest.skip("node-redis is not installed: npm ci --prefix tests/asyncapi")
     [program] = blocks("From Node", "js")
     desk.write("my_signals.mjs", program)
+    is_seen(desk, symbol="ETHUSDT", price="2531.4")
     desk.run(blocks("From Node")[0])
     becomes_a_position(desk, "my_signals.4", symbol="ETHUSDT", price="2531.4")
 
@@ -85,6 +96,7 @@ def test_go_sends_an_entry(desk: Desk) -> None:
         pytest.skip("redigo is missing: apt install golang-go golang-github-gomodule-redigo-dev")
     [program] = blocks("From Go", "go")
     desk.write("main.go", program)
+    is_seen(desk, symbol="LINKUSDT", price="14.205")
     desk.run(blocks("From Go")[0])
     becomes_a_position(desk, "my_signals.5", symbol="LINKUSDT", price="14.205")
 
@@ -188,19 +200,21 @@ def codes_written(folder: str, pattern: str) -> set[str]:
 
 
 MODES = {f"mode_{mode.lower()}" for mode in Mode if mode is not Mode.RUN}
+#: The codes of a stop and a target that a producer brought, which both daemons check.
+UNSAFE = set(re.findall(r'UnsafeExit\("(\w+)"', (ROOT / OWN_EXITS).read_text(encoding="utf-8")))
 REFUSALS = "Why an intent comes to nothing"
 
 
 def test_the_table_of_refusals_names_every_code_of_intent_bridge() -> None:
-    written = codes_written("intent_bridge", r'(?:yield|Refusal\()\s*"(\w+)"')
-    assert len(written) >= 13
-    assert codes_said(REFUSALS, by="intent_bridge") == written | MODES
+    written = codes_written("intent_bridge", r'(?:yield|Refusal\(|reason=)\s*"(\w+)"')
+    assert len(written) >= 19
+    assert codes_said(REFUSALS, by="intent_bridge") == written | UNSAFE | MODES
 
 
 def test_the_table_of_refusals_names_every_code_of_exitbrain() -> None:
     written = codes_written("exitbrain", r'Refusal\(\s*"(\w+)"')
-    assert len(written) >= 3
-    assert codes_said(REFUSALS, by="exitbrain") == written | {"no_safe_stop"}
+    assert len(written) >= 2
+    assert codes_said(REFUSALS, by="exitbrain") == written | UNSAFE | {"no_safe_stop"}
 
 
 def test_the_table_of_rejections_names_every_code_of_apply_layer() -> None:
@@ -225,6 +239,8 @@ def test_the_limits_that_the_document_states_are_those_of_the_code() -> None:
     bridge = IntentBridgeSettings()
     assert f"more than {bridge.max_intent_age_s} s old" in TEXT
     assert f"more than {bridge.max_ahead_s} s ahead" in TEXT
+    assert f"more than {bridge.max_price_deviation * 100:.0f} % from the mark price" in TEXT
+    assert f"told of in the last {bridge.max_mark_age_s} s" in TEXT
     assert f"last {KEPT} decisions" in TEXT
     assert f"at most {MAX_BYTES // 1024} KiB" in TEXT
 

@@ -29,6 +29,9 @@ from .bad import BAD, Bad
 from .live import Live, a_ring, a_server, books, entries, is_quiet, now_text
 from .messages import Raw, Sample, entry_intent, golden, send, send_raw, tick
 
+#: The last prices before the intents; the bridge believes no other.
+MARKS = {"SOLUSDT": "150", "RIVERUSDT": "12.32", "BNBUSDT": "99999999"}
+
 
 def refused_intents() -> dict[str, Sample]:
     """Intents that can be read and may not be followed, by the reason code of their SKIP."""
@@ -36,10 +39,14 @@ def refused_intents() -> dict[str, Sample]:
         "stale_intent": entry_intent("SOLUSDT", "150", produced_at=now_text(-31)),
         "intent_from_the_future": entry_intent("SOLUSDT", "150", produced_at=now_text(60)),
         "rules_unknown": entry_intent("NOSUCHUSDT", "150"),
+        "no_fresh_mark": entry_intent("LTCUSDT", "150"),
+        "price_deviates": entry_intent("SOLUSDT", "1.5"),
+        "atr_out_of_range": entry_intent("SOLUSDT", "150", atr_value="99"),
+        "volatility_out_of_range": entry_intent("SOLUSDT", "150", volatility_factor="11"),
         "leverage_out_of_bracket": entry_intent("RIVERUSDT", "12.32", leverage="51"),
         "order_cap": entry_intent("SOLUSDT", "150", position_size_usd="999999999999999999"),
         "below_min_notional": entry_intent("SOLUSDT", "150", position_size_usd="4"),
-        "below_min_qty": entry_intent("SOLUSDT", "99999999"),
+        "below_min_qty": entry_intent("BNBUSDT", "99999999"),
     }
 
 
@@ -67,6 +74,8 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
         live.until_standing()
         live.until_ticks(12)
         bad = [(send_raw(live.client, one.stream, one.raw), one) for one in BAD]
+        for symbol, price in MARKS.items():
+            send(live.client, tick(symbol, price))
         skipped = refused_intents()
         for sample in skipped.values():
             send(live.client, sample)

@@ -64,7 +64,9 @@ def test_outputs_state_and_acknowledgements_land_together(world: World) -> None:
     add_ticks(world, "t1", "t2")
     run(world)
     assert intents(world) == ["close.t1", "close.t2"]
-    assert world.hash(STATE) == {"counts/BTCUSDT": '{"ticks":2,"total":"201.0","last":"t2"}'}
+    state = world.hash(STATE)
+    assert state.pop("clock") == "2025-06-01T12:00:00.000+00:00"
+    assert state == {"counts/BTCUSDT": '{"ticks":2,"total":"201.0","last":"t2"}'}
     assert world.hash(harvest_key("BTCUSDT")) == {"ticks": "2"}
     assert world.pending("harvest_brain") == 0
     assert dead(world) == []

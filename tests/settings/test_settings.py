@@ -164,7 +164,7 @@ def test_a_section_that_there_is_not_is_named_with_those_that_there_are(file: Pa
     with pytest.raises(SettingsError) as refused:
         read(file, "[harvest_brian]\ncost_bps = 1\n")
     assert str(refused.value) == (
-        f"{file}: [harvest_brian] is no section; there are redis, log, metrics, "
+        f"{file}: [harvest_brian] is no section; there are redis, log, metrics, clock, "
         + ", ".join(PROGRAMS)
     )
     with pytest.raises(SettingsError, match=r"environment: \[nonsense\] is no section"):

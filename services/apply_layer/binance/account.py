@@ -43,7 +43,8 @@ from shared.settings import SettingsError
 _PAGE = 1000
 #: The books of so many symbols are asked for one by one; a call for all of them has this weight.
 _ASKED_ONE_BY_ONE, _WEIGHT_OF_ALL = 12, 40
-_WEEK, _WEEKS_KEPT = timedelta(days=7), 26
+#: The venue answers for 90 days.
+_WEEK, _WEEKS_KEPT = timedelta(days=7), 11
 _FUNDING_EVERY = timedelta(minutes=10)
 _FUNDING_NAME = "venue/funding_until"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -149,8 +150,16 @@ class Account:
 
     # -- views --------------------------------------------------------------------------------
 
-    def view(self, symbols: frozenset[str] | None, now: datetime) -> View:
-        """Positions, then both books, then the trades; all symbols where none are named."""
+    def view(
+        self,
+        symbols: frozenset[str] | None,
+        now: datetime,
+        busy: frozenset[str] = frozenset(),
+    ) -> View:
+        """Positions, then both books, then the trades; all symbols where none are named.
+
+        Those that are `busy` are left out: what they will hold in a moment nobody knows.
+        """
         told = self._client.call(
             "fapiPrivateV3GetPositionRisk",
             {"symbol": next(iter(symbols))} if symbols and len(symbols) == 1 else {},
@@ -158,7 +167,7 @@ class Account:
         )
         held = {row["symbol"]: row for row in told if number(row["positionAmt"])}
         everywhere = {*self._symbols, *self._owned, *held, *self._cursors}
-        scope = frozenset(everywhere if symbols is None else symbols & {*self._listed})
+        scope = frozenset(everywhere if symbols is None else symbols & {*self._listed}) - busy
         for symbol in sorted(held.keys() & scope - self._rules.keys()):
             self._learn(symbol)
         orders = self.open_orders(sorted(scope))
@@ -188,6 +197,7 @@ class Account:
             symbols=None if symbols is None else scope,
             conclusive=False,
             last_trades=cursors,
+            unread=busy,
         )
         until = max((fact.at for fact in paid), default=None)
         return View((*facts, *paid), snapshot, cursors, until)
@@ -199,11 +209,20 @@ class Account:
         if view.funding_until is not None:
             self._funding_until, self._funding_kept = view.funding_until, False
 
-    def told_trades(self, symbol: str, trades: tuple[OrderFilled, ...]) -> None:
-        """Trades are being handed out."""
-        newest = cursor_after(trades)
-        if newest is not None:
-            self._cursors[symbol] = newest
+    def hand_out(self, trades: Trades) -> Trades | None:
+        """Of some trades of a symbol those that are news; from now on they are the past."""
+        symbol = trades.fills[0].symbol
+        told = self._cursors.get(symbol, (0, _EPOCH))[0]
+        fresh = tuple(fill for fill in trades.fills if fill.trade_number > told)
+        newest = cursor_after(fresh)
+        if newest is None:
+            return None
+        self._cursors[symbol] = newest
+        return Trades(fresh)
+
+    def remember(self, order: OrderFacts) -> None:
+        """Keep what an answer told of an order, so that it need not be asked for."""
+        self._orders[order.order_id] = order
 
     def _leverage(self, symbol: str) -> int:
         """The leverage of a position, asked for once while it is held."""
@@ -297,14 +316,16 @@ class Account:
         names = (o["clientAlgoId"] for o in told if str(o.get("actualOrderId")) == order_id)
         return next(names, None)
 
-    def all_told(self, symbol: str, order: OrderFacts) -> bool:
-        """Whether every trade of an order was handed out."""
-        if not order.executed_qty:
+    def all_told(self, symbol: str, order: OrderFacts, trades: tuple[OrderFilled, ...]) -> bool:
+        """Whether every trade of an order was handed out, or is among these, which will be."""
+        its = [fill.qty for fill in trades if fill.order_id == order.order_id]
+        if sum(its, Decimal(0)) == order.executed_qty:
             return True
         asked = {"symbol": symbol, "orderId": order.order_id}
-        trades = self._client.call("fapiPrivateGetUserTrades", asked, weight=5)
-        cursor = self._cursors.get(symbol, (0, _EPOCH))[0]
-        qty = sum((number(t["qty"]) for t in trades if int(t["id"]) <= cursor), Decimal(0))
+        rows = self._client.call("fapiPrivateGetUserTrades", asked, weight=5)
+        told = self._cursors.get(symbol, (0, _EPOCH))[0]
+        newest = max((fill.trade_number for fill in trades), default=told)
+        qty = sum((number(t["qty"]) for t in rows if int(t["id"]) <= max(told, newest)), Decimal(0))
         return qty == order.executed_qty
 
     def _meet(

@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 
 import ccxt
@@ -21,6 +21,7 @@ from services.apply_layer.binance.answers import Meaning, meaning_of
 from services.apply_layer.binance.budget import Budget, Purpose
 from services.apply_layer.binance.credentials import Keys
 from services.apply_layer.binance.http import Http, Lost, Reply
+from shared.clock import CLOCK
 
 _RETRY_AFTER_S = 60.0
 #: How much of the venue's words is kept.
@@ -64,6 +65,10 @@ class _Usdm(ccxt.binanceusdm):  # type: ignore[misc]
     http: Http
     clock_offset_ms = 0
 
+    def milliseconds(self) -> int:
+        """The time by the clock that orders are decided by, which no hand sets."""
+        return int(CLOCK.now().timestamp() * 1000)
+
     def nonce(self) -> int:
         """The time of a request, by the venue's clock."""
         return int(self.milliseconds()) + self.clock_offset_ms
@@ -71,10 +76,6 @@ class _Usdm(ccxt.binanceusdm):  # type: ignore[misc]
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Reply:
         """One exchange; raises Lost."""
         return self.http.exchange(method, url, self.prepare_request_headers(headers), body)
-
-
-def _wall() -> datetime:
-    return datetime.now(UTC)
 
 
 class Client:
@@ -119,7 +120,7 @@ class Client:
 
     def now(self) -> datetime:
         """The time, by our clock."""
-        return _wall()
+        return CLOCK.now()
 
     def call(
         self,

@@ -12,6 +12,7 @@ import logging
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any
@@ -126,12 +127,10 @@ class Http:
                 redirect=False,
                 preload_content=False,
             )
-            try:
+            with closing(response):
                 told = _whole(response)
-            except BaseException:
-                response.close()
-                raise
-            response.release_conn()
+                # Only a connection whose answer is read to its end can serve again.
+                response.release_conn()
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise Lost(_name(error), waited=_is_past(ends_at), unsent=True) from None
         except (HTTPError, HTTPException, OSError, ValueError) as error:

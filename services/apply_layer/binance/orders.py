@@ -1,13 +1,15 @@
 """One order at the venue: placed, withdrawn or asked for; its answers as facts.
 
-No call is repeated. An answer that does not say what happened leaves the order in doubt.
+No call is repeated. An answer that does not say what happened leaves the order in doubt. Called in
+threads of their own, one for each request: nothing is changed here that others see, and what goes
+beyond the one order is told by the errors among the facts.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
@@ -35,7 +37,10 @@ _SPELLING = {"CANCELED": "cancelled"}
 
 
 class Orders:
-    """Orders of one account. `ring` asks for a look at a symbol, `note` is told of each error."""
+    """Orders of one account. `ring` asks for a look at a symbol.
+
+    Among the facts are the errors that the venue answered with, for whoever draws conclusions.
+    """
 
     def __init__(
         self,
@@ -43,13 +48,11 @@ class Orders:
         account: Account,
         *,
         ring: Callable[[str], None],
-        note: Callable[[VenueError | NoAnswer], None],
         margin_type: str = "ISOLATED",
     ) -> None:
         self._client = client
         self._account = account
         self._ring = ring
-        self._note = note
         self._margin_type = margin_type
         self._leverage: dict[str, int] = {}
 
@@ -61,6 +64,10 @@ class Orders:
         try:
             if not order.reduce_only:
                 self._prepare(order)
+                refusal = self._guard(order)
+                if refusal is not None:
+                    yield self._refused(order, *refusal)
+                    return
             if order.type is OrderType.MARKET:
                 told = self._client.call(
                     "fapiPrivatePostOrder", self._market(order), weight=1, orders=1,
@@ -73,6 +80,7 @@ class Orders:
         except NoAnswer as error:
             self._ring(order.symbol)
             now = self._client.now()
+            yield error
             yield OrderInDoubt(name, order.symbol, str(error), now, unlikely=error.unlikely)
             return
         except VenueError as error:
@@ -82,8 +90,21 @@ class Orders:
             yield self._accepted(order.symbol, name, str(told["algoId"]))
             return
         facts = order_facts(told)
+        if facts.over:
+            self._account.remember(facts)
         yield self._accepted(order.symbol, name, facts.order_id)
         yield from self._came_to(order.symbol, name, facts)
+
+    def _guard(self, order: PlaceOrder) -> tuple[str, str] | None:
+        """Why an entry must not be sent, by the venue's mark price of this moment."""
+        if order.guard is None:
+            return None
+        try:
+            asked = {"symbol": order.symbol}
+            told = self._client.call("fapiPublicGetPremiumIndex", asked, purpose=Purpose.TRADE)
+        except NoAnswer as error:
+            return "no_mark", f"the venue's mark price could not be read: {error}"
+        return order.guard.refusal(order.qty, _mark(told))
 
     def _prepare(self, order: PlaceOrder) -> None:
         """Margin type and leverage of an entry, before anything is sent; no answer is a refusal."""
@@ -135,12 +156,13 @@ class Orders:
         }
 
     def _on_refusal(self, order: PlaceOrder, error: VenueError) -> Iterator[object]:
-        self._note(error)
+        yield error
         name, symbol = order.client_order_id, order.symbol
         if error.meaning is Meaning.EXISTS:
             conditional = order.type is not OrderType.MARKET
             found = list(self.ask(AskOrder(name, symbol, conditional, order.at)))
-            if any(isinstance(fact, OrderAbsent) for fact in found) or not found:
+            told = [fact for fact in found if not isinstance(fact, VenueError | NoAnswer)]
+            if any(isinstance(fact, OrderAbsent) for fact in told) or not told:
                 yield OrderInDoubt(name, symbol, str(error), self._client.now())
             else:
                 yield from found
@@ -148,7 +170,7 @@ class Orders:
         self._leverage.pop(symbol, None)
         yield self._refused(order, error.code, error.text)
 
-    def _refused(self, order: PlaceOrder, code: int, reason: str) -> OrderRejected:
+    def _refused(self, order: PlaceOrder, code: int | str, reason: str) -> OrderRejected:
         now = self._client.now()
         return OrderRejected(order.client_order_id, order.symbol, code, reason, now)
 
@@ -164,16 +186,15 @@ class Orders:
         try:
             trades = self._account.new_trades(symbol)
             if trades:
-                self._account.told_trades(symbol, trades)
                 yield Trades(trades)
-            if order.over and self._account.all_told(symbol, order):
+            if order.over and self._account.all_told(symbol, order, trades):
                 word = order.status.lower()
                 yield OrderEnded(
                     name, symbol, _SPELLING.get(order.status, word), self._client.now()
                 )
                 return
         except (VenueError, NoAnswer) as error:
-            self._note(error)
+            yield error
         self._ring(symbol)
 
     def cancel(self, request: CancelOrder) -> Iterator[object]:
@@ -184,10 +205,11 @@ class Orders:
             else:
                 params = {"symbol": symbol, "origClientOrderId": name}
                 self._client.call("fapiPrivateDeleteOrder", params)
-        except NoAnswer:
+        except NoAnswer as error:
+            yield error
             self._ring(symbol)
         except VenueError as error:
-            self._note(error)
+            yield error
             if error.meaning is Meaning.NO_SUCH_ORDER:
                 # It may have triggered: only the venue knows.
                 yield from self.ask(AskOrder(name, symbol, request.conditional, request.at))
@@ -204,11 +226,11 @@ class Orders:
             else:
                 yield from self._ask_plain(request)
         except VenueError as error:
-            self._note(error)
+            yield error
             if error.meaning is Meaning.NO_SUCH_ORDER:
                 yield from self._search(request)
         except NoAnswer as error:
-            self._note(error)
+            yield error
 
     def _ask_plain(self, request: AskOrder) -> Iterator[object]:
         params = {"symbol": request.symbol, "origClientOrderId": request.client_order_id}
@@ -234,13 +256,20 @@ class Orders:
             standing = {o.client_order_id: o for o in self._account.open_orders((symbol,))}
             trades = self._account.new_trades(symbol)
         except (VenueError, NoAnswer) as error:
-            self._note(error)
+            yield error
             return
         if name in standing:
             yield self._accepted(symbol, name, standing[name].order_id)
             return
         if trades:
-            self._account.told_trades(symbol, trades)
             yield Trades(trades)
         if all(trade.client_order_id != name for trade in trades):
             yield OrderAbsent(name, symbol, self._client.now(), request.asked_at)
+
+
+def _mark(told: object) -> Decimal | None:
+    """The mark price in an answer, if it states one."""
+    try:
+        return Decimal(str(told["markPrice"])) if isinstance(told, dict) else None
+    except (KeyError, InvalidOperation):
+        return None

@@ -1,34 +1,37 @@
-"""Which orders had their answer: what a view that is begun now can tell of, by their numbers."""
+"""Which requests are under way, and so which orders a view that is begun now can tell of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class Performed:
-    """The numbers of the orders that are under way, and the highest one that was begun."""
+    """The symbols with requests under way, and the highest order number that was begun."""
 
     def __init__(self) -> None:
         self._highest = 0
-        self._under_way: set[int] = set()
+        self._symbols: dict[str, int] = {}
 
     def restore(self, number: int) -> None:
         """Whatever an earlier life sent has its answer, or never gets one."""
         self._highest = number
-        self._under_way.clear()
+        self._symbols.clear()
 
-    @contextmanager
-    def under_way(self, number: int) -> Iterator[None]:
-        """The order of this number is being performed."""
-        self._under_way.add(number)
-        try:
-            yield
-        finally:
-            self._highest = max(self._highest, number)
-            self._under_way.discard(number)
+    def began(self, symbol: str, number: int = 0) -> None:
+        """A request is under way; an order has a number, and numbers grow with each sending."""
+        self._symbols[symbol] = self._symbols.get(symbol, 0) + 1
+        self._highest = max(self._highest, number)
+
+    def ended(self, symbol: str) -> None:
+        """Its answer was heard."""
+        self._symbols[symbol] -= 1
+        if not self._symbols[symbol]:
+            del self._symbols[symbol]
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Where something is under way: a view of these would be old before it is there."""
+        return frozenset(self._symbols)
 
     @property
     def up_to(self) -> int:
-        """The highest number such that this order and all before it had their answer."""
-        return min(self._under_way, default=self._highest + 1) - 1
+        """All orders up to this number had their answer, but for those of `symbols`."""
+        return self._highest

@@ -71,14 +71,15 @@ class UserStream:
         with self._lock:
             self._rung.add(symbol)
 
-    def rang(self) -> bool:
-        """Whether somebody waits for a look."""
-        return bool(self._rung)
-
-    def take(self) -> frozenset[str]:
-        """The symbols that rang since the last call."""
+    def rang(self, but: frozenset[str] = frozenset()) -> bool:
+        """Whether somebody waits for a look, other than at these symbols."""
         with self._lock:
-            rung, self._rung = frozenset(self._rung), set()
+            return bool(self._rung - but)
+
+    def take(self, but: frozenset[str] = frozenset()) -> frozenset[str]:
+        """The symbols that rang since they were last taken; these stay until later."""
+        with self._lock:
+            rung, self._rung = frozenset(self._rung - but), self._rung & but
         return rung
 
     def caught_up(self) -> None:

@@ -26,9 +26,11 @@ from services.apply_layer.exchange import (
     CancelOrder,
     LookAgain,
     PlaceOrder,
+    Trades,
     VenueHealth,
 )
-from services.apply_layer.protection import Looked
+from services.apply_layer.looked import Looked
+from shared.at_once import Place
 from shared.contracts import Message
 from shared.log import logger
 from shared.outside import NotYet
@@ -41,10 +43,15 @@ _LOST_S, _LOST_LONGEST_S, _LOST_POOR_S = 0.25, 1.0, 1.5
 _ROUND_WEIGHT = 60
 #: The document of apply_layer's state that holds the number of the last order.
 _NUMBER_NAME = "numbers/orders"
+#: The ranks of requests.
+_PROTECTS, _TIDIES, _ENTERS = 0, 1, 2
 
 
 class BinanceVenue:
     """One account on Binance USD-M. Intervals are seconds, `drift_ms` what clocks may differ by."""
+
+    #: Requests at a time, and how many of them are kept for what protects.
+    at_once, kept = 12, 4
 
     def __init__(
         self,
@@ -72,7 +79,7 @@ class BinanceVenue:
         self._lost = True
         self._look_at = 0.0
         self._barriers = Barriers(client.budget)
-        self._orders = Orders(client, account, ring=stream.ring, note=self._note_error)
+        self._orders = Orders(client, account, ring=stream.ring)
         self._performed = Performed()
         self._told: dict[str, str] | None = None
 
@@ -97,7 +104,7 @@ class BinanceVenue:
         if self._lost:
             return self._seen and self._monotonic() >= self._look_at
         cut = self._stream.missed and "user_stream_down" not in (self._told or {})
-        return self._seen and (cut or self._stream.rang())
+        return self._seen and (cut or self._stream.rang(self._performed.symbols))
 
     def close(self) -> None:
         """Let go of the user stream."""
@@ -108,11 +115,36 @@ class BinanceVenue:
         """Whether no entry may be made now, as far as was told; so it is until a look told else."""
         return self._told is None or bool(self._told)
 
+    def asked(self, request: object) -> Place | None:
+        """Stops and exits go first; a look is for the runner's own thread."""
+        match request:
+            case PlaceOrder():
+                self._performed.began(request.symbol, request.number)
+                return Place(request.symbol, _PROTECTS if request.reduce_only else _ENTERS)
+            case CancelOrder() | AskOrder():
+                self._performed.began(request.symbol)
+                return Place(request.symbol, _TIDIES)
+        return None
+
+    def heard(self, request: object, answers: Iterable[object]) -> Iterator[object]:
+        """Facts as they are; of trades those that no look has told meanwhile."""
+        if isinstance(request, PlaceOrder | CancelOrder | AskOrder):
+            self._performed.ended(request.symbol)
+        for answer in answers:
+            if isinstance(answer, VenueError | NoAnswer):
+                self._note_error(answer)
+            elif isinstance(answer, Trades):
+                fresh = self._account.hand_out(answer)
+                if fresh is not None:
+                    yield fresh
+            else:
+                yield answer
+
     def perform(self, request: object) -> Iterator[object]:
         """Place, cancel, ask or look."""
         match request:
             case PlaceOrder():
-                return self._place(request)
+                return self._orders.place(request)
             case CancelOrder():
                 return self._orders.cancel(request)
             case AskOrder():
@@ -120,10 +152,6 @@ class BinanceVenue:
             case LookAgain():
                 return self._look(request.symbols)
         raise TypeError(f"a venue cannot do {request!r}")
-
-    def _place(self, request: PlaceOrder) -> Iterator[object]:
-        with self._performed.under_way(request.number):
-            yield from self._orders.place(request)
 
     def cycle(self) -> Iterator[object]:
         """What rang, or everything when it is time; and why no entry may be made.
@@ -135,7 +163,7 @@ class BinanceVenue:
         if not self._begun:
             self._begin()
         self._stream.keep_alive()
-        rung = self._stream.take()
+        rung = self._stream.take(self._performed.symbols)
         if not self._stream.up:
             # Nothing rings any more.
             self._look_at = min(self._look_at, self._monotonic() + _BLIND_S)
@@ -209,10 +237,17 @@ class BinanceVenue:
                 self._stream.caught_up()
 
     def _look(self, symbols: frozenset[str] | None) -> Iterator[object]:
-        """Positions first, then both books, then trades: what changed meanwhile shows as older."""
-        up_to = self._performed.up_to
+        """Positions first, then both books, then trades: what changed meanwhile shows as older.
+
+        Where a request is under way its own answer will tell, and then it is looked at.
+        """
+        up_to, busy = self._performed.up_to, self._performed.symbols
+        for symbol in busy if symbols is None else busy & symbols:
+            self._stream.ring(symbol)
+        if symbols is not None and symbols <= busy:
+            return
         try:
-            view = self._account.view(symbols, self._client.now())
+            view = self._account.view(symbols, self._client.now(), busy)
         except (VenueError, NoAnswer) as error:
             yield from self._out_of_sight(error)
             return

@@ -2,7 +2,7 @@
 
 from services.apply_layer.double.codes import Refused
 from services.apply_layer.double.config import DoubleConfig
-from services.apply_layer.double.faults import DRAWN_KINDS, KINDS
+from services.apply_layer.double.fault_kinds import DRAWN_KINDS, KINDS
 from services.apply_layer.double.market import Bar
 from services.apply_layer.double.server import Double, ccxt_urls
 

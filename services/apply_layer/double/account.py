@@ -23,6 +23,7 @@ from services.apply_layer.paper_money import closable_qty, is_triggered
 from services.apply_layer.paper_refusals import refusal_before_acceptance
 from shared.sides import Side
 
+ONE = Decimal(1)
 CONTRACT_PRICE, MARK_PRICE = "CONTRACT_PRICE", "MARK_PRICE"
 
 
@@ -284,13 +285,15 @@ class Account(History):
             self.settle(*cancel(self.books.account, CancelOrder(name, order.symbol, at)))
             return self.books.orders[order.order_id]
 
-    def force_close(self, symbol: str, client_id: str) -> bool:
-        """The venue closes a position at the mark under a client id of its own kind."""
+    def force_close(self, symbol: str, client_id: str, share: Decimal = ONE) -> bool:
+        """The venue closes a share of a position at the mark, under a client id of its own kind."""
         with self.lock:
             position = self.books.position(symbol)
             if position is None:
                 return False
-            side, qty = position.side.exit, abs(position.qty)
+            side, step = position.side.exit, self.policy.rules[symbol].lot_step
+            held = abs(position.qty)
+            qty = held if share >= ONE else held * share // step * step
             self.place_order(
                 Wanted(
                     client_id, symbol, side, OrderType.MARKET, qty, reduce_only=True, forced=True

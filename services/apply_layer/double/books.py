@@ -15,6 +15,7 @@ from shared.sides import Side
 
 ZERO = Decimal(0)
 OPEN = ("NEW", "PARTIALLY_FILLED")
+DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class TradeRecord:
     fee: Decimal
     realized: Decimal
     at_ms: int
+    fee_asset: str = "USDT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Income:
     kind: str
     amount: Decimal
     at_ms: int
+    asset: str = "USDT"
     trade_id: int = 0
 
 
@@ -154,3 +157,26 @@ class Books:
     def with_algo(self, algo: AlgoRecord) -> Books:
         """These books when a conditional order is as given."""
         return replace(self, algos={**self.algos, algo.algo_id: algo})
+
+
+def aged(books: Books, symbol: str, by_ms: int) -> Books:
+    """These books when all of a symbol but its standing orders was that much longer ago."""
+
+    def shifted(at_ms: int) -> int:
+        return at_ms - by_ms
+
+    def order(o: OrderRecord) -> OrderRecord:
+        ours = o.symbol == symbol and not o.open
+        return replace(o, at_ms=shifted(o.at_ms), update_ms=shifted(o.update_ms)) if ours else o
+
+    return replace(
+        books,
+        orders={number: order(o) for number, o in books.orders.items()},
+        trades=tuple(
+            replace(t, at_ms=shifted(t.at_ms)) if t.symbol == symbol else t for t in books.trades
+        ),
+        incomes=tuple(
+            replace(i, at_ms=shifted(i.at_ms)) if i.symbol == symbol else i for i in books.incomes
+        ),
+        updated_ms={s: shifted(ms) if s == symbol else ms for s, ms in books.updated_ms.items()},
+    )

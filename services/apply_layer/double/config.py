@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from services.apply_layer.exchange import SymbolRules
 from services.apply_layer.paper_account import PaperPolicy
-from services.apply_layer.paper_rules import BUILT_IN_BRACKETS, default_rules
+from services.apply_layer.paper_rules import BUILT_IN_BRACKETS, LeverageBracket, default_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,14 @@ class DoubleConfig:
     asked with the client id of each order at the moment that it is accepted, before anything of it
     is executed; its answer goes into the ledger. `clock` gives seconds since 1970.
 
-    `account_id` is what the venue calls the account. `trades_per_order` is in how many trades an
-    order is filled, where its lots allow it.
+    `account_id` is what the venue calls the account.
+
+    `brackets` are those of symbols that have other ones than the built-in. The wallet is in
+    `wallet_asset`; a symbol settles in what its name ends with. `fee_asset` is what fees are paid
+    in, at `fee_price` in the symbol's quote, where that is not the quote itself.
+
+    `latency_s` is how long an answer takes to come, there and back, and half of it an event.
+    `trades_per_order` is in how many trades an order is filled, where its lots allow it.
 
     The limits are the venue's own. After `ban_after` calls that ignored a 429 the address is
     banned for `ban_s`.
@@ -40,6 +46,12 @@ class DoubleConfig:
     rules: Mapping[str, SymbolRules] = field(default_factory=dict)
     leverage: int = 20
     margin_type: str = "CROSSED"
+    brackets: Mapping[str, tuple[LeverageBracket, ...]] = field(default_factory=dict)
+    wallet_asset: str = "USDT"
+    fee_asset: str = ""
+    fee_price: Decimal = Decimal(600)
+    multi_assets: bool = False
+    latency_s: float = 0.0
     trades_per_order: int = 1
     hedge_mode: bool = False
     fee_burn: bool = False
@@ -58,6 +70,11 @@ class DoubleConfig:
         """The filters that count for any order of the symbol, but for the market lot."""
         return self.rules.get(symbol) or default_rules(symbol)
 
+    @staticmethod
+    def quote_of(symbol: str) -> str:
+        """What a symbol is quoted, settled and charged in."""
+        return "USDC" if symbol.partition("_")[0].endswith("USDC") else "USDT"
+
     def policy(self) -> PaperPolicy:
         """The terms of the matching engine; every order takes, so the market lot is its largest."""
         listed: dict[str, SymbolRules] = {}
@@ -65,11 +82,11 @@ class DoubleConfig:
             rules = self.rules_of(symbol)
             most = min(rules.max_qty, self.max_market_qty.get(symbol, rules.max_qty))
             listed[symbol] = replace(rules, max_qty=most)
-        brackets = {name: BUILT_IN_BRACKETS[name] for name in listed if name in BUILT_IN_BRACKETS}
+        built_in = {name: BUILT_IN_BRACKETS[name] for name in listed if name in BUILT_IN_BRACKETS}
         return PaperPolicy(
             initial_wallet=self.wallet,
             taker_fee=self.taker_fee,
             slippage_bps=self.slippage_bps,
             rules=listed,
-            brackets=brackets,
+            brackets={**built_in, **self.brackets},
         )

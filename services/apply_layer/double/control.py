@@ -9,6 +9,8 @@
     POST fault    {kind, method?, path?, times?, and the fault's own parameters}
     POST rate     {rate, kinds?}
     POST calm, down {how?}, up
+    POST latency  {seconds}
+    POST windows  {hold: true | false}    the minutes of the rate limit stand, or go on
 Numbers are text. Answers 400 with the reason for what cannot be done.
 """
 
@@ -91,6 +93,13 @@ class Control:
                 double.down(asked.get("how", "503"))
             case "POST up":
                 double.up()
+            case "POST latency":
+                double.set_latency(float(asked["seconds"]))
+            case "POST windows":
+                if asked["hold"]:
+                    double.hold_windows()
+                else:
+                    double.free_windows()
             case _:
                 raise ValueError(f"{what} is none of the double's controls")
         return {}

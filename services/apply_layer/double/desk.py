@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from services.apply_layer.double import market
 from services.apply_layer.double.account import Account
 from services.apply_layer.double.codes import (
     INTERNAL_503,
@@ -24,10 +25,13 @@ from services.apply_layer.double.codes import (
     UNKNOWN_503,
     Refused,
 )
-from services.apply_layer.double.faults import Fault, Faults
+from services.apply_layer.double.fault_kinds import Fault
+from services.apply_layer.double.faults import Faults
+from services.apply_layer.double.garbage import garbage
 from services.apply_layer.double.gate import Gate, within_window
 from services.apply_layer.double.market import Bars
 from services.apply_layer.double.order_reads import Look
+from services.apply_layer.double.public import PUBLIC
 from services.apply_layer.double.reads import READS
 from services.apply_layer.double.streams import Streams
 from services.apply_layer.double.writes import WRITES, new_order
@@ -45,8 +49,36 @@ class _Unanswered(Exception):
         self.how = how
 
 
+class _Garbled(Exception):
+    """What is answered makes no sense: what was to be told, and the fault."""
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(fault.kind)
+        self.fault = fault
+        self.text = text
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call as it came, and its line in the ledger; `late_s` is how long its answer waits."""
+
+    method: str
+    path: str
+    asked: dict[str, str]
+    signed: bytes
+    line: dict[str, Any]
+    late_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+
 class Desk:
-    """What answers calls. `down` is how the venue is away: "" not at all, 503, close or refuse."""
+    """What answers calls. `down` is how the venue is away: "" not at all, 503, close or refuse.
+
+    `latency_s` is the way there and back. A call is done after half of it.
+    """
 
     def __init__(
         self,
@@ -58,6 +90,8 @@ class Desk:
     ) -> None:
         self.gate = Gate(account.config)
         self.down = ""
+        self.latency_s = account.config.latency_s
+        self._chance = random.Random(f"{account.config.seed} garbage")
         self._account = account
         self._faults = faults
         self._streams = streams
@@ -66,42 +100,61 @@ class Desk:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one call."""
-        query = request.query_string
         try:
-            body = (await request.read()).decode("utf-8", "replace")
+            call = await self._read(request)
         except (OSError, web.RequestPayloadError):
             # The client is gone before it has said what it wants.
             return web.Response()
+        if self.latency_s:
+            await asyncio.sleep(self.latency_s / 2)
+        response = self._told(request, call)
+        wait_s = call.late_s + self.latency_s / 2
+        if wait_s:
+            await asyncio.sleep(wait_s)
+        return await response if isinstance(response, Awaitable) else response
+
+    async def _read(self, request: web.BaseRequest) -> _Call:
+        query = request.raw_path.partition("?")[2]
+        body = (await request.read()).decode("utf-8", "surrogateescape")
         asked = dict(parse_qsl("&".join(part for part in (query, body) if part), True))  # noqa: FBT003
-        call = f"{request.method} {request.path}"
         line: dict[str, Any] = {
             "method": request.method,
             "path": request.path,
             "params": {k: v for k, v in asked.items() if k != "signature"},
             "fault": "",
         }
+        return _Call(request.method, request.path, asked, _unsigned(query, body), line)
+
+    def _told(
+        self, request: web.BaseRequest, call: _Call
+    ) -> web.StreamResponse | Awaitable[web.StreamResponse]:
+        """Do it, and the answer: ready, or one that takes its time."""
+        line, write = call.line, self._account.ledger.write
         try:
             if self.down:
                 line["fault"] = "venue_down"
                 if self.down != "503":
                     raise _Unanswered("close")
                 raise Refused(0, UNAVAILABLE_503, http=503)
-            self.gate.count(call, asked, self._now_s())
-            told = self._do(request, asked, _unsigned(query, body), line)
+            self.gate.count(call.name, call.asked, self._now_s())
+            told = self._do(call, request.headers.get("X-MBX-APIKEY"))
         except Refused as refused:
-            return self._refuse(refused, line, call)
+            return self._refuse(refused, call)
         except _Unanswered as silent:
-            self._account.ledger.write("request", **line, http=0, code=0)
-            return await self._say_nothing(request, silent.how)
-        self._account.ledger.write("request", **line, http=200, code=0)
-        return web.json_response(text=json.dumps(told), headers=self.gate.headers(call))
+            write("request", **line, http=0, code=0)
+            return self._say_nothing(request, silent.how)
+        except _Garbled as garbled:
+            write("request", **line, http=garbled.fault.get("http", 200), code=0)
+            return self._garble(request, garbled, self.gate.headers(call.name))
+        write("request", **line, http=200, code=0)
+        return web.json_response(text=json.dumps(told), headers=self.gate.headers(call.name))
 
     def _now_s(self) -> float:
         return self._account.now_ms() / 1000
 
-    def _refuse(self, refused: Refused, line: dict[str, Any], call: str) -> web.Response:
-        self._account.ledger.write("request", **line, http=refused.http, code=refused.code)
-        headers = self.gate.headers(call)
+    def _refuse(self, refused: Refused, call: _Call) -> web.Response:
+        self._account.ledger.write("request", **call.line, http=refused.http, code=refused.code)
+        headers = self.gate.headers(call.name)
         if refused.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, -int(-refused.retry_after_s // 1)))
         if refused.http in (408, 502, 504):
@@ -122,23 +175,48 @@ class Desk:
             request.transport.abort()
         return web.Response()
 
+    async def _garble(
+        self, request: web.BaseRequest, garbled: _Garbled, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        """Send what makes no sense, or what is true in a way that makes none."""
+        fault = garbled.fault
+        how, http = fault.get("how", "html"), fault.get("http", 200)
+        text = fault.get("text", None)
+        if text is None:
+            text = garbage(how, garbled.text, self._chance)
+        kind = "text/html" if how == "html" else "application/json"
+        if how not in ("drip", "broken_off"):
+            data = text.encode("utf-8", "surrogatepass")
+            return web.Response(status=http, body=data, content_type=kind, headers=headers)
+        data, per_s = text.encode(), float(fault.get("bytes_per_s", 40))
+        response = web.StreamResponse(status=http, headers={**headers, "Content-Type": kind})
+        response.content_length = len(data)
+        await response.prepare(request)
+        if how == "broken_off":
+            await response.write(data[: len(data) // 2])
+            return await self._say_nothing(request, "close")
+        for byte in data:
+            if self._stopping.is_set() or request.transport is None:
+                break
+            await response.write(bytes((byte,)))
+            await asyncio.sleep(1 / per_s)
+        return response
+
     # -- what is asked for --------------------------------------------------------------------
 
-    def _do(
-        self, request: web.BaseRequest, asked: dict[str, str], signed: str, line: dict[str, Any]
-    ) -> Any:
-        method, path = request.method, request.path
-        if method == "GET" and path in _PUBLIC:
-            return _PUBLIC[path](self._account, self._bars, asked)
-        key = request.headers.get("X-MBX-APIKEY")
+    def _do(self, call: _Call, key: str | None) -> Any:
+        method, path, asked = call.method, call.path, call.asked
+        if method == "GET" and path in PUBLIC:
+            fault = self._faults.strike_public(path, asked)
+            return self._struck(call, fault, lambda: PUBLIC[path](self._account, self._bars, asked))
         if path == _LISTEN_KEY:
             self.gate.check_key(key)
-            return self._strike(method, path, asked, line, lambda: self._listen_key(method))
+            return self._strike(call, lambda: self._listen_key(method))
         if not self._known(method, path):
             raise Refused(-5000, f"Path {path}, Method {method} is invalid", http=404)
         self.gate.check_key(key)
-        self.gate.check_signature(signed, asked, self._account.now_ms())
-        return self._strike(method, path, asked, line, lambda: self._execute(method, path, asked))
+        self.gate.check_signature(call.signed, asked, self._account.now_ms())
+        return self._strike(call, lambda: self._execute(method, path, asked))
 
     @staticmethod
     def _known(method: str, path: str) -> bool:
@@ -163,29 +241,32 @@ class Desk:
 
     # -- what strikes it ----------------------------------------------------------------------
 
-    def _strike(
-        self,
-        method: str,
-        path: str,
-        asked: Mapping[str, str],
-        line: dict[str, Any],
-        execute: Callable[[], Any],
-    ) -> Any:
+    def _strike(self, call: _Call, execute: Callable[[], Any]) -> Any:
         """Do what is asked for, unless and except a fault strikes."""
-        fault = self._faults.strike(method, path, asked)
+        fault = self._faults.strike(call.method, call.path, call.asked)
+        return self._struck(call, fault, execute)
+
+    def _struck(self, call: _Call, fault: Fault | None, execute: Callable[[], Any]) -> Any:
         if fault is None:
             return execute()
-        line["fault"] = fault.kind
-        self._account.ledger.write("fault", fault=fault.kind, path=path, method=method)
-        if fault.kind == "stale_read":
-            with self._account.lock:
-                return READS[path](Look(self._account, self._account.before, asked))
-        if fault.kind == "partial_fill_then_cancel":
-            return new_order(self._account, asked, Decimal(str(fault.get("part", "0.5"))))
-        if fault.kind == "late_accept":
-            self._later(float(fault.get("delay_s", 0.3)), asked, execute)
-        elif fault.kind in _EXECUTED_KINDS or fault.get("executed", False):
-            _done_or_refused(execute)
+        call.line["fault"] = fault.kind
+        self._account.ledger.write("fault", fault=fault.kind, path=call.path, method=call.method)
+        match fault.kind:
+            case "stale_read":
+                with self._account.lock:
+                    return READS[call.path](Look(self._account, self._account.before, call.asked))
+            case "partial_fill_then_cancel":
+                return new_order(self._account, call.asked, Decimal(str(fault.get("part", "0.5"))))
+            case "slow":
+                call.late_s = float(fault.get("delay_s", 1.0))
+                return execute()
+            case "garbage":
+                does = call.method == "GET" or fault.get("executed", True)
+                raise _Garbled(fault, json.dumps(_true_or_refusal(execute)) if does else "{}")
+            case "late_accept":
+                self._later(float(fault.get("delay_s", 0.3)), call.asked, execute)
+            case kind if kind in _EXECUTED_KINDS or fault.get("executed", False):
+                _true_or_refusal(execute)
         raise self._instead(fault)
 
     def _later(self, delay_s: float, asked: Mapping[str, str], execute: Callable[[], Any]) -> None:
@@ -193,7 +274,7 @@ class Desk:
 
         def due() -> None:
             if within_window(asked, self._account.now_ms()):
-                _done_or_refused(execute)
+                _true_or_refusal(execute)
 
         asyncio.get_running_loop().call_later(delay_s, due)
 
@@ -233,92 +314,18 @@ class Desk:
 _HTTP_WORDS = {408: "Request Timeout", 502: "Bad Gateway", 504: "Gateway Timeout"}
 
 
-def _done_or_refused(execute: Callable[[], Any]) -> None:
-    """Do it; nobody hears whether it was refused."""
+def _true_or_refusal(execute: Callable[[], Any]) -> Any:
+    """Do it; what would have been told."""
     try:
-        execute()
-    except Refused:
-        return
+        return execute()
+    except Refused as refused:
+        return {"code": refused.code, "msg": refused.text}
 
 
-def _unsigned(query: str, body: str) -> str:
-    """What the signature is made of: the query and then the body, without the signature."""
-    parts = (p for text in (query, body) for p in text.split("&") if p)
-    return "&".join(p for p in parts if not p.startswith("signature="))
-
-
-Public = Callable[[Account, Mapping[str, Bars], Mapping[str, str]], Any]
-
-
-def _symbols(account: Account, asked: Mapping[str, str]) -> list[str]:
-    return Look(account, account.books, asked).symbols
-
-
-def _each(one: Callable[[Account, Mapping[str, Bars], str], dict[str, Any]]) -> Public:
-    """One symbol, or a list of all where none is named."""
-
-    def read(account: Account, bars: Mapping[str, Bars], asked: Mapping[str, str]) -> Any:
-        told = [one(account, bars, symbol) for symbol in _symbols(account, asked)]
-        return told[0] if asked.get("symbol") else told
-
-    return read
-
-
-def _klines(account: Account, bars: Mapping[str, Bars], asked: Mapping[str, str]) -> Any:
-    named = {**asked, "symbol": asked.get("symbol") or asked.get("pair", "")}
-    symbol = Look(account, account.books, named).symbol
-    return market.klines(bars[symbol], asked, account.now_ms())
-
-
-def _price(account: Account, _bars: Mapping[str, Bars], symbol: str) -> dict[str, Any]:
-    return {
-        "symbol": symbol,
-        "price": format(account.contract[symbol], "f"),
-        "time": account.now_ms(),
-    }
-
-
-def _funding_history(account: Account, _bars: Mapping[str, Bars], asked: Mapping[str, str]) -> Any:
-    now = account.now_ms() // market.FUNDING_MS * market.FUNDING_MS
-    rates = (market.premium_index(account, symbol) for symbol in _symbols(account, asked))
-    return [
-        {
-            "symbol": rate["symbol"],
-            "fundingRate": rate["lastFundingRate"],
-            "fundingTime": now,
-            "markPrice": rate["markPrice"],
-        }
-        for rate in rates
-    ]
-
-
-def _funding_info(account: Account, _bars: Mapping[str, Bars], asked: Mapping[str, str]) -> Any:
-    return [
-        {
-            "symbol": symbol,
-            "adjustedFundingRateCap": "0.02",
-            "adjustedFundingRateFloor": "-0.02",
-            "fundingIntervalHours": 8,
-            "disclaimer": False,
-        }
-        for symbol in _symbols(account, asked)
-    ]
-
-
-_PUBLIC: dict[str, Public] = {
-    "/fapi/v1/ping": lambda _account, _bars, _asked: {},
-    "/fapi/v1/time": lambda account, _bars, _asked: {"serverTime": account.now_ms()},
-    "/fapi/v1/exchangeInfo": lambda account, _bars, _asked: market.exchange_info(account),
-    "/fapi/v1/premiumIndex": _each(lambda a, _bars, symbol: market.premium_index(a, symbol)),
-    "/fapi/v1/fundingRate": _funding_history,
-    "/fapi/v1/fundingInfo": _funding_info,
-    "/fapi/v1/klines": _klines,
-    "/fapi/v1/markPriceKlines": _klines,
-    "/fapi/v1/continuousKlines": _klines,
-    "/fapi/v1/ticker/price": _each(_price),
-    "/fapi/v2/ticker/price": _each(_price),
-    "/fapi/v1/ticker/bookTicker": _each(lambda a, _bars, symbol: market.book_ticker(a, symbol)),
-    "/fapi/v1/ticker/24hr": _each(
-        lambda a, bars, symbol: market.ticker_24h(a, bars[symbol], symbol)
-    ),
-}
+def _unsigned(query: str, body: str) -> bytes:
+    """What the signature is made of: the query as it was sent, percent signs and all, and the body
+    right behind it, without the signature."""
+    parts = (
+        [p for p in t.split("&") if p and not p.startswith("signature=")] for t in (query, body)
+    )
+    return "".join("&".join(part) for part in parts).encode("utf-8", "surrogateescape")

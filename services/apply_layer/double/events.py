@@ -53,12 +53,18 @@ def order_event(
         "er": "0",
     }
     if trade is not None:
-        told |= {"n": plain(trade.fee), "N": "USDT"}
+        told |= {"n": plain(trade.fee), "N": trade.fee_asset}
     return {"e": "ORDER_TRADE_UPDATE", "E": now, "T": order.update_ms, "o": told}
 
 
 def account_event(
-    books: Books, symbols: Iterable[str], now: int, *, reason: str = "ORDER", change: Decimal = ZERO
+    books: Books,
+    symbols: Iterable[str],
+    now: int,
+    *,
+    reason: str = "ORDER",
+    change: Decimal = ZERO,
+    asset: str = "USDT",
 ) -> dict[str, Any]:
     """ACCOUNT_UPDATE: the wallet and the positions that changed."""
     wallet = plain(books.account.wallet.balance)
@@ -68,7 +74,7 @@ def account_event(
         "T": now,
         "a": {
             "m": reason,
-            "B": [{"a": "USDT", "wb": wallet, "cw": wallet, "bc": plain(change)}],
+            "B": [{"a": asset, "wb": wallet, "cw": wallet, "bc": plain(change)}],
             "P": [_position(books, symbol) for symbol in symbols],
         },
     }
@@ -97,6 +103,11 @@ def unrealized(books: Books, symbol: str) -> Decimal:
     if position is None:
         return ZERO
     return ((books.mark(symbol) - position.entry_price) * position.qty).quantize(Decimal("1E-8"))
+
+
+def config_event(now: int, **changed: dict[str, Any]) -> dict[str, Any]:
+    """ACCOUNT_CONFIG_UPDATE: `ac` is a symbol's leverage, `ai` the account's multi-assets mode."""
+    return {"e": "ACCOUNT_CONFIG_UPDATE", "E": now, "T": now, **changed}
 
 
 def algo_event(algo: AlgoRecord, now: int) -> dict[str, Any]:

@@ -2,24 +2,7 @@
 
 A draw depends only on the seed, the call (method and path) and how many calls of that kind there
 were, so that the same sequence of calls meets the same faults. Reads nothing, writes nothing.
-
-Kinds that strike a request, with their parameters:
-    executed_then_timed_out   how = silence | close
-    executed_then_code        code
-    timed_out_not_executed    how = silence | close
-    late_accept               delay_s, how = 503 | silence | close; dropped when recvWindow is over
-    http_503_unknown          executed
-    http_503_service_unavailable, http_503_internal, http_408, http_502, http_504
-    order_in_doubt            code = -1006 | -1007, executed
-    code                      code, http, retry_after_s, entries_only
-    rate_limited_429          retry_after_s
-    banned_418                retry_after_s
-    stale_read                a signed GET answers as of before the last change
-    partial_fill_then_cancel  part: the share of a market order that is filled
-Kinds that strike the next trigger: stop_rejected_at_trigger, stop_stuck_triggering (symbol).
-Kinds that strike the next user event: stream_event_lost, stream_doubled, stream_reordered.
-Kinds that happen at once: stream_dropped, listen_key_expired, clock_skew (offset_ms), liquidation
-and adl (symbol), hedge_mode (on), venue_down (how = 503 | close), venue_up.
+The kinds are in `fault_kinds`.
 """
 
 from __future__ import annotations
@@ -27,107 +10,25 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-_ORDERS = ("/fapi/v1/order", "/fapi/v1/algoOrder")
+from services.apply_layer.double.fault_kinds import (
+    AT_ONCE_KINDS,
+    DRAWN_KINDS,
+    EVENT_KINDS,
+    KINDS,
+    ORDERS,
+    TRIGGER_KINDS,
+    Fault,
+    fits_call,
+)
+from services.apply_layer.double.garbage import KINDS as GARBAGE
 
-WRITE_KINDS = (
-    "executed_then_timed_out",
-    "late_accept",
-    "order_in_doubt",
-    "executed_then_code",
-)
-ANY_KINDS = (
-    "timed_out_not_executed",
-    "http_503_unknown",
-    "http_503_service_unavailable",
-    "http_503_internal",
-    "http_408",
-    "http_502",
-    "http_504",
-    "code",
-    "rate_limited_429",
-    "banned_418",
-)
-TRIGGER_KINDS = ("stop_rejected_at_trigger", "stop_stuck_triggering")
-EVENT_KINDS = ("stream_event_lost", "stream_doubled", "stream_reordered")
-AT_ONCE_KINDS = (
-    "stream_dropped",
-    "listen_key_expired",
-    "clock_skew",
-    "liquidation",
-    "adl",
-    "hedge_mode",
-    "venue_down",
-    "venue_up",
-)
-KINDS = (
-    *WRITE_KINDS,
-    *ANY_KINDS,
-    "stale_read",
-    "partial_fill_then_cancel",
-    *TRIGGER_KINDS,
-    *EVENT_KINDS,
-    *AT_ONCE_KINDS,
-)
-#: What a draw takes where no kinds are named: nothing that lasts, and no forced close.
-DRAWN_KINDS = tuple(
-    kind
-    for kind in KINDS
-    if kind
-    not in (
-        "clock_skew",
-        "liquidation",
-        "adl",
-        "hedge_mode",
-        "venue_down",
-        "venue_up",
-        "banned_418",
-    )
-)
 #: The codes that a drawn `code` takes, for orders and for everything else.
 _ORDER_CODES = (-1008, -1021, -2019, -2022, -4131, -4005, -5028, -1015)
 _OTHER_CODES = (-1008, -1021, -1003)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One fault, for the calls that it fits; `times` is how often it still strikes."""
-
-    kind: str
-    method: str | None = None
-    path: str | None = None
-    times: int = 1
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-    def get(self, name: str, default: Any) -> Any:
-        """A parameter."""
-        return self.params.get(name, default)
-
-    def fits(self, method: str, path: str, asked: Mapping[str, str]) -> bool:
-        """Whether it strikes this call."""
-        if not fits_call(self.kind, method, path):
-            return False
-        if self.get("entries_only", False) and _protects(asked):
-            return False
-        return self.method in (None, method) and self.path in (None, path)
-
-
-def _protects(asked: Mapping[str, str]) -> bool:
-    return "true" in (asked.get("reduceOnly"), asked.get("closePosition"))
-
-
-def fits_call(kind: str, method: str, path: str) -> bool:
-    """Whether a kind makes sense for a call at all."""
-    if kind in WRITE_KINDS:
-        return method in ("POST", "DELETE", "PUT")
-    if kind == "stale_read":
-        return method == "GET"
-    if kind == "partial_fill_then_cancel":
-        return (method, path) == ("POST", "/fapi/v1/order")
-    return kind in ANY_KINDS
 
 
 class Faults:
@@ -178,6 +79,11 @@ class Faults:
         with self._lock:
             self._scripted.clear()
             self._rate = 0.0
+
+    def strike_public(self, path: str, asked: Mapping[str, str]) -> Fault | None:
+        """The scripted fault that strikes a public read, or None; none is drawn for them."""
+        with self._lock:
+            return self._take(lambda fault: fault.fits_public(path, asked))
 
     def strike(self, method: str, path: str, asked: Mapping[str, str]) -> Fault | None:
         """The fault that strikes a signed call, or None."""
@@ -237,7 +143,7 @@ def _known(kind: str) -> str:
 def _drawn_params(kind: str, path: str, chance: random.Random) -> dict[str, Any]:
     how = chance.choice(("silence", "close"))
     executed = chance.random() < 0.5
-    codes = _ORDER_CODES if path in _ORDERS else _OTHER_CODES
+    codes = _ORDER_CODES if path in ORDERS else _OTHER_CODES
     drawn: dict[str, dict[str, Any]] = {
         "executed_then_timed_out": {"how": how},
         "executed_then_code": {"code": -1007},
@@ -249,6 +155,8 @@ def _drawn_params(kind: str, path: str, chance: random.Random) -> dict[str, Any]
         "rate_limited_429": {"retry_after_s": 1},
         "banned_418": {"retry_after_s": 2},
         "partial_fill_then_cancel": {"part": chance.choice((Decimal("0.3"), Decimal("0.6")))},
+        "garbage": {"how": chance.choice(GARBAGE), "executed": executed},
+        "slow": {"delay_s": chance.uniform(0.05, 0.8)},
         "clock_skew": {"offset_ms": chance.choice((-900, 900))},
     }
     return drawn.get(kind, {})

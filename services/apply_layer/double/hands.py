@@ -6,13 +6,17 @@ Every call may come from any thread. Prices are USDT, quantities base units.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from services.apply_layer.double.account import MARK_PRICE, Account, Wanted
+from services.apply_layer.double.books import DAY_MS, aged
 from services.apply_layer.double.market import Bar, Bars
 from services.apply_layer.double.order_reads import algo_json, order_json
+from services.apply_layer.double.switches import DENIALS
+from services.apply_layer.double.writes import set_leverage, set_multi_assets
 from services.apply_layer.exchange import OrderType
 from shared.sides import Side
 
@@ -120,6 +124,48 @@ class Hands:
             books = self.account.books
             kept = tuple(trade for trade in books.trades if trade.symbol != symbol)
             self.account.books = self.account.before = replace(books, trades=kept)
+
+    def switch(self, kind: str, params: Mapping[str, Any]) -> None:
+        """Something of the account or a symbol is switched, as by hand in the app or by the venue.
+
+        `fault_kinds` says which there are and what they take. ValueError for another.
+        """
+        account, symbol = self.account, params.get("symbol", "")
+        with account.lock:
+            now, switches = account.now_ms() / 1000, account.switches
+            match kind:
+                case "multi_assets":
+                    on = bool(params.get("on", True))
+                    if on != switches.multi_assets:
+                        set_multi_assets(account, {"multiAssetsMargin": str(on).lower()})
+                case "symbol_status":
+                    mark = params.get("mark")
+                    told = None if mark is None else Decimal(str(mark))
+                    account.switches = switches.with_status(symbol, params["status"], told)
+                case "symbol_missing":
+                    pieces = frozenset(params.get("pieces", ("all",)))
+                    account.switches = switches.without(symbol, pieces)
+                case "deny_stops":
+                    what = frozenset(params.get("what", DENIALS))
+                    until = now + float(params.get("seconds", 45))
+                    account.switches = switches.denying(until, what, symbol)
+                case "fees_in":
+                    account.switches = replace(
+                        switches,
+                        fee_asset=params.get("asset", ""),
+                        fee_price=Decimal(str(params.get("price", 600))),
+                    )
+                case "leverage":
+                    set_leverage(account, {"symbol": symbol, "leverage": str(params["leverage"])})
+                case "margin_type":
+                    told_types = {**account.books.margin_type, symbol: params["margin_type"]}
+                    account.books = replace(account.books, margin_type=told_types)
+                case "aged":
+                    account.books = account.before = aged(
+                        account.books, symbol, int(float(params["days"]) * DAY_MS)
+                    )
+                case _:
+                    raise ValueError(f"{kind} cannot be switched")
 
     # -- what is so ---------------------------------------------------------------------------
 

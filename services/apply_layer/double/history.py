@@ -24,6 +24,7 @@ from services.apply_layer.double.books import (
 )
 from services.apply_layer.double.config import DoubleConfig
 from services.apply_layer.double.ledger import Ledger
+from services.apply_layer.double.switches import Switches
 from services.apply_layer.exchange import FundingPaid, OrderEnded, OrderFilled, VenueEvent
 from services.apply_layer.paper_account import PaperAccount, new_account
 from services.apply_layer.paper_money import money
@@ -56,6 +57,9 @@ class History:
         self.config = config
         self.policy = config.policy()
         self.offset_ms = 0
+        self.switches = Switches(
+            multi_assets=config.multi_assets, fee_asset=config.fee_asset, fee_price=config.fee_price
+        )
         self.books = Books(new_account(self.policy))
         #: As of the moment before the last change, for answers that are stale.
         self.before = self.books
@@ -85,12 +89,13 @@ class History:
         """Take over what the engine did, fact by fact."""
         wallet = self.books.account.wallet.balance
         held = {symbol: self.books.signed_qty(symbol) for symbol in self.config.symbols}
-        self.books = replace(self.books, account=after)
+        self.books = replace(self.books, account=self._without_fees(after, facts))
         for fact in facts:
             match fact:
                 case OrderFilled():
                     for part in self._in_parts(fact):
-                        wallet += part.realized_pnl - part.fee
+                        wallet += part.realized_pnl
+                        wallet -= ZERO if self.switches.fee_asset else part.fee
                         held[part.symbol] += part.side.sign * part.qty
                         self._on_fill(part, held[part.symbol] or ZERO, wallet)
                 case OrderEnded():
@@ -98,6 +103,21 @@ class History:
                 case FundingPaid():
                     wallet += fact.amount
                     self._on_funding(fact, wallet)
+
+    def _without_fees(self, after: PaperAccount, facts: tuple[VenueEvent, ...]) -> PaperAccount:
+        """The account where fees are paid in another asset than the wallet's."""
+        if not self.switches.fee_asset:
+            return after
+        fees = sum((fact.fee for fact in facts if isinstance(fact, OrderFilled)), ZERO)
+        wallet = replace(after.wallet, balance=after.wallet.balance + fees)
+        return replace(after, wallet=wallet)
+
+    def _fee(self, fact: OrderFilled) -> tuple[Decimal, str]:
+        """What a trade is charged, and the asset."""
+        paid_in = self.switches.fee_asset
+        if paid_in:
+            return money(fact.fee / self.switches.fee_price), paid_in
+        return fact.fee, self.config.quote_of(fact.symbol)
 
     # -- a trade ------------------------------------------------------------------------------
 
@@ -148,7 +168,9 @@ class History:
             realized=fact.realized_pnl, reduce_only=order.reduce_only, position=position,
             wallet=wallet,
         )  # fmt: skip
-        self.emit(events.account_event(self.books, [fact.symbol], now))
+        self.emit(
+            events.account_event(self.books, [fact.symbol], now, asset=self.config.wallet_asset)
+        )
         self.emit(events.order_event(_as_traded(order), "TRADE", now, trade))
         if order.status == "EXPIRED":
             self.emit(events.order_event(order, "EXPIRED", now))
@@ -158,13 +180,18 @@ class History:
             self.ledger.write("ended", **events.ended_line(order))
 
     def _trade(self, fact: OrderFilled, order: OrderRecord, now: int) -> TradeRecord:
+        fee, fee_asset = self._fee(fact)
         trade = TradeRecord(
             self.number("trade"), order.order_id, fact.symbol, fact.side, fact.qty, fact.price,
-            fact.fee, fact.realized_pnl, now,
+            fee, fact.realized_pnl, now, fee_asset,
         )  # fmt: skip
+        quote = self.config.quote_of(fact.symbol)
         incomes = [
-            Income(self.number("income"), fact.symbol, kind, amount, now, trade.trade_id)
-            for kind, amount in (("REALIZED_PNL", fact.realized_pnl), ("COMMISSION", -fact.fee))
+            Income(self.number("income"), fact.symbol, kind, amount, now, asset, trade.trade_id)
+            for kind, amount, asset in (
+                ("REALIZED_PNL", fact.realized_pnl, quote),
+                ("COMMISSION", -fee, fee_asset),
+            )
             if amount
         ]
         self.books = replace(
@@ -245,12 +272,20 @@ class History:
 
     def _on_funding(self, fact: FundingPaid, wallet: Decimal) -> None:
         now = self.now_ms()
-        paid = Income(self.number("income"), fact.symbol, "FUNDING_FEE", fact.amount, now)
+        paid = Income(
+            self.number("income"), fact.symbol, "FUNDING_FEE", fact.amount, now,
+            self.config.quote_of(fact.symbol),
+        )  # fmt: skip
         self.books = replace(self.books, incomes=(*self.books.incomes, paid))
         self.ledger.write("funding", symbol=fact.symbol, amount=fact.amount, wallet=wallet)
         self.emit(
             events.account_event(
-                self.books, [fact.symbol], now, reason="FUNDING_FEE", change=fact.amount
+                self.books,
+                [fact.symbol],
+                now,
+                reason="FUNDING_FEE",
+                change=fact.amount,
+                asset=self.config.wallet_asset,
             )
         )
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from services.apply_layer.double.account import Account
 from services.apply_layer.double.codes import Refused, missing
 from services.apply_layer.double.ledger import plain
-from services.apply_layer.exchange import SymbolRules
 from services.apply_layer.paper_account import PaperPolicy
 
 MINUTE_MS = 60_000
@@ -109,7 +109,7 @@ def next_funding_ms(now_ms: int) -> int:
 def premium_index(account: Account, symbol: str) -> dict[str, Any]:
     """Mark price and funding rate."""
     now, book = account.now_ms(), account.books.account.book(symbol)
-    mark = plain(account.books.mark(symbol))
+    mark = plain(account.switches.told_marks.get(symbol, account.books.mark(symbol)))
     return {
         "symbol": symbol,
         "markPrice": mark,
@@ -182,27 +182,39 @@ def exchange_info(account: Account) -> dict[str, Any]:
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
         "symbols": [
-            _listed(config.rules_of(symbol), account.policy.rules[symbol])
+            _listed(account, symbol)
             for symbol in config.symbols
+            if not account.switches.lacks(symbol, "exchangeInfo")
         ],
     }
 
 
-def _listed(rules: SymbolRules, market: SymbolRules) -> dict[str, Any]:
+def _delivery_ms(symbol: str) -> int | None:
+    """When a contract such as ETHUSDT_260327 is delivered; None for one that never is."""
+    _, _, date = symbol.partition("_")
+    try:
+        return int(datetime.strptime(f"{date}08+0000", "%y%m%d%H%z").timestamp() * 1000)
+    except ValueError:
+        return None
+
+
+def _listed(account: Account, symbol: str) -> dict[str, Any]:
+    rules, market = account.config.rules_of(symbol), account.policy.rules[symbol]
     lot = {"minQty": plain(rules.min_qty), "stepSize": plain(rules.lot_step)}
-    base = rules.symbol.removesuffix("USDT")
+    quote, delivery_ms = account.config.quote_of(symbol), _delivery_ms(symbol)
+    pair = symbol if delivery_ms is None else symbol.partition("_")[0]
     return {
         "symbol": rules.symbol,
-        "pair": rules.symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": 4_133_404_800_000,
+        "pair": pair,
+        "contractType": "PERPETUAL" if delivery_ms is None else "CURRENT_QUARTER",
+        "deliveryDate": delivery_ms or 4_133_404_800_000,
         "onboardDate": 1_569_398_400_000,
-        "status": "TRADING",
+        "status": account.switches.status_of(symbol),
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
-        "baseAsset": base,
-        "quoteAsset": "USDT",
-        "marginAsset": "USDT",
+        "baseAsset": pair.removesuffix(quote),
+        "quoteAsset": quote,
+        "marginAsset": quote,
         "pricePrecision": _places(rules.tick_size),
         "quantityPrecision": _places(rules.lot_step),
         "baseAssetPrecision": 8,

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from services.apply_layer.double.account import Account
-from services.apply_layer.double.books import AlgoRecord, Books, OrderRecord
+from services.apply_layer.double.books import DAY_MS, AlgoRecord, Books, OrderRecord
 from services.apply_layer.double.codes import Refused, missing
 from services.apply_layer.double.ledger import plain
 
 Asked = Mapping[str, str]
 _PAGE, _PAGE_MAX = 500, 1000
+#: How long the venue knows an order, and one that came to nothing.
+ORDERS_KEPT_MS, _IDLE_KEPT_MS = 90 * DAY_MS, 3 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,32 @@ class Look:
     def symbols(self) -> list[str]:
         """The symbol that was asked for, or all."""
         one = self.maybe_symbol
-        return [one] if one else list(self.account.config.symbols)
+        if one:
+            return [one]
+        return [s for s in self.account.config.symbols if not self.account.switches.delisted(s)]
+
+    def symbols_in(self, piece: str) -> list[str]:
+        """Those symbols of which a piece tells."""
+        return [s for s in self.symbols if not self.account.switches.lacks(s, piece)]
+
+    def mark(self, symbol: str) -> Decimal:
+        """The mark price as it is told."""
+        told = self.account.switches.told_marks.get(symbol)
+        return self.books.mark(symbol) if told is None else told
+
+    def denied(self, what: str, algo: AlgoRecord) -> bool:
+        """Whether the venue denies a conditional order that stands."""
+        now = self.account.now_ms() / 1000
+        return algo.open and self.account.switches.denies(what, algo.symbol, now)
+
+    def kept(self, order: OrderRecord) -> bool:
+        """Whether the venue still knows an order: 90 days, 3 if it ended without a trade."""
+        age_ms = self.account.now_ms() - order.at_ms
+        idle = not order.open and not order.executed
+        return order.open or age_ms <= (_IDLE_KEPT_MS if idle else ORDERS_KEPT_MS)
 
     def _listed(self, symbol: str) -> str:
-        if symbol not in self.account.config.symbols:
+        if symbol not in self.account.config.symbols or self.account.switches.delisted(symbol):
             raise Refused(-1121)
         return symbol
 
@@ -113,7 +138,7 @@ def find_order(look: Look) -> OrderRecord | None:
 def order(look: Look) -> Any:
     """GET order: also one that is over."""
     found = find_order(look)
-    if found is None:
+    if found is None or not look.kept(found):
         raise Refused(-2013)
     return order_json(found)
 
@@ -138,7 +163,10 @@ def all_orders(look: Look) -> Any:
     rows = [
         order_json(o)
         for o in look.books.orders.values()
-        if o.symbol == symbol and o.order_id >= first and _within(o.at_ms, start, end)
+        if o.symbol == symbol
+        and o.order_id >= first
+        and _within(o.at_ms, start, end)
+        and look.kept(o)
     ]
     return rows[: look.limit()] if first else rows[-look.limit() :]
 
@@ -200,14 +228,15 @@ def find_algo(look: Look) -> AlgoRecord | None:
 def algo_order(look: Look) -> Any:
     """GET algoOrder: also one that is over."""
     found = find_algo(look)
-    if found is None:
+    if found is None or look.denied("query", found):
         raise Refused(-2013)
     return algo_json(found)
 
 
 def open_algo_orders(look: Look) -> Any:
     """GET openAlgoOrders."""
-    return [algo_json(a) for a in look.books.open_algos(look.maybe_symbol)]
+    standing = look.books.open_algos(look.maybe_symbol)
+    return [algo_json(a) for a in standing if not look.denied("list", a)]
 
 
 def all_algo_orders(look: Look) -> Any:
@@ -217,6 +246,9 @@ def all_algo_orders(look: Look) -> Any:
     rows = [
         algo_json(a)
         for a in look.books.algos.values()
-        if a.symbol == symbol and a.algo_id >= first and _within(a.at_ms, start, end)
+        if a.symbol == symbol
+        and a.algo_id >= first
+        and _within(a.at_ms, start, end)
+        and not look.denied("list", a)
     ]
     return rows[: look.limit()] if first else rows[-look.limit() :]

@@ -15,7 +15,7 @@ from services.apply_layer.double.codes import Refused
 from services.apply_layer.double.events import unrealized
 from services.apply_layer.double.ledger import plain
 from services.apply_layer.double.market import brackets
-from services.apply_layer.double.order_reads import Look
+from services.apply_layer.double.order_reads import ORDERS_KEPT_MS, Look
 from services.apply_layer.paper_money import liquidation_of
 
 _WEEK_MS = 7 * 24 * 3600 * 1000
@@ -33,7 +33,7 @@ def trade_json(trade: TradeRecord) -> dict[str, Any]:
         "realizedPnl": plain(trade.realized),
         "quoteQty": plain(trade.qty * trade.price),
         "commission": plain(trade.fee),
-        "commissionAsset": "USDT",
+        "commissionAsset": trade.fee_asset,
         "time": trade.at_ms,
         "positionSide": "BOTH",
         "maker": False,
@@ -47,6 +47,8 @@ def _window(look: Look) -> tuple[int, int]:
     if start is not None and end is not None and end - start > _WEEK_MS:
         raise Refused(-1127, "More than 7 days between startTime and endTime.")
     now = look.account.now_ms()
+    if start is not None and start < now - ORDERS_KEPT_MS:
+        raise Refused(-4166)
     if start is None:
         start = (end if end is not None else now) - _WEEK_MS
     return start, min(start + _WEEK_MS, end if end is not None else start + _WEEK_MS)
@@ -78,7 +80,7 @@ def income(look: Look) -> Any:
             "symbol": i.symbol,
             "incomeType": i.kind,
             "income": plain(i.amount),
-            "asset": "USDT",
+            "asset": i.asset,
             "info": i.kind,
             "time": i.at_ms,
             "tranId": i.number,
@@ -102,10 +104,16 @@ def _margin_type(look: Look, symbol: str) -> str:
     return look.books.margin_type.get(symbol, look.account.config.margin_type)
 
 
+def _position_side(look: Look, symbol: str) -> str:
+    if not look.account.hedge_mode:
+        return "BOTH"
+    return "SHORT" if look.books.signed_qty(symbol) < 0 else "LONG"
+
+
 def position_json(look: Look, symbol: str) -> dict[str, Any]:
     """The position of a symbol, or an empty one."""
     books, position = look.books, look.books.position(symbol)
-    mark, profit = books.mark(symbol), unrealized(books, symbol)
+    mark, profit = look.mark(symbol), unrealized(books, symbol)
     entry = position.entry_price if position else ZERO
     margin = position.margin if position else ZERO
     table = look.account.policy.brackets_of(symbol)
@@ -114,7 +122,7 @@ def position_json(look: Look, symbol: str) -> dict[str, Any]:
     maintenance = abs(notional) * table[0].maintenance_margin_rate
     return {
         "symbol": symbol,
-        "positionSide": "BOTH",
+        "positionSide": _position_side(look, symbol),
         "positionAmt": plain(books.signed_qty(symbol)),
         "entryPrice": plain(entry),
         "breakEvenPrice": plain(entry),
@@ -125,7 +133,7 @@ def position_json(look: Look, symbol: str) -> dict[str, Any]:
         "isolatedMargin": plain(margin + profit if _isolated(look, symbol) else ZERO),
         "isolatedWallet": plain(margin if _isolated(look, symbol) else ZERO),
         "notional": plain(notional),
-        "marginAsset": "USDT",
+        "marginAsset": look.account.config.quote_of(symbol),
         "initialMargin": plain(margin),
         "maintMargin": plain(maintenance),
         "positionInitialMargin": plain(margin),
@@ -139,12 +147,16 @@ def position_json(look: Look, symbol: str) -> dict[str, Any]:
 
 def position_risk_v3(look: Look) -> Any:
     """GET v3 positionRisk: only symbols that are held."""
-    return [position_json(look, s) for s in look.symbols if look.books.position(s)]
+    return [
+        position_json(look, s) for s in look.symbols_in("positionRisk") if look.books.position(s)
+    ]
 
 
 def position_risk_v2(look: Look) -> Any:
     """GET v2 positionRisk: every symbol."""
-    return [position_json(look, s) | _leverage_fields(look, s) for s in look.symbols]
+    return [
+        position_json(look, s) | _leverage_fields(look, s) for s in look.symbols_in("positionRisk")
+    ]
 
 
 def _leverage_fields(look: Look, symbol: str) -> dict[str, Any]:
@@ -177,19 +189,32 @@ def _sums(look: Look) -> dict[str, Decimal]:
 def balance(look: Look) -> Any:
     """GET balance."""
     sums = _sums(look)
-    return [
-        {
-            "accountAlias": look.account.config.account_id,
-            "asset": "USDT",
-            "balance": plain(sums["wallet"]),
-            "crossWalletBalance": plain(sums["wallet"]),
-            "crossUnPnl": plain(sums["profit"]),
-            "availableBalance": plain(sums["free"]),
-            "maxWithdrawAmount": plain(sums["free"]),
-            "marginAvailable": True,
-            "updateTime": look.account.now_ms(),
-        }
-    ]
+    now, all_of_it = look.account.now_ms(), wallet_asset(look)
+    rows = [_balance(all_of_it, sums["wallet"], sums["profit"], sums["free"], now)]
+    for asset in ("USDT", "USDC"):
+        if asset != all_of_it:
+            rows.append(_balance(asset, ZERO, ZERO, ZERO, now))
+    return [{"accountAlias": look.account.config.account_id, **row} for row in rows]
+
+
+def wallet_asset(look: Look) -> str:
+    """What the wallet is in: the credits of multi-assets accounts, or one of the stablecoins."""
+    return "BNFCR" if look.account.switches.multi_assets else look.account.config.wallet_asset
+
+
+def _balance(
+    asset: str, wallet: Decimal, profit: Decimal, free: Decimal, now: int
+) -> dict[str, Any]:
+    return {
+        "asset": asset,
+        "balance": plain(wallet),
+        "crossWalletBalance": plain(wallet),
+        "crossUnPnl": plain(profit),
+        "availableBalance": plain(free),
+        "maxWithdrawAmount": plain(free),
+        "marginAvailable": True,
+        "updateTime": now,
+    }
 
 
 def account(look: Look) -> Any:
@@ -197,7 +222,7 @@ def account(look: Look) -> Any:
     sums, now = _sums(look), look.account.now_ms()
     maintenance = sum((Decimal(position_json(look, s)["maintMargin"]) for s in look.symbols), ZERO)
     asset = {
-        "asset": "USDT",
+        "asset": wallet_asset(look),
         "walletBalance": plain(sums["wallet"]),
         "unrealizedProfit": plain(sums["profit"]),
         "marginBalance": plain(sums["margin"]),
@@ -218,7 +243,7 @@ def account(look: Look) -> Any:
         "canDeposit": True,
         "canWithdraw": True,
         "feeBurn": look.account.config.fee_burn,
-        "multiAssetsMargin": False,
+        "multiAssetsMargin": look.account.switches.multi_assets,
         "updateTime": 0,
         "totalInitialMargin": plain(sums["held"]),
         "totalMaintMargin": plain(maintenance),
@@ -238,7 +263,7 @@ def account(look: Look) -> Any:
 
 def leverage_bracket(look: Look) -> Any:
     """GET leverageBracket."""
-    return [brackets(look.account.policy, symbol) for symbol in look.symbols]
+    return [brackets(look.account.policy, s) for s in look.symbols_in("leverageBracket")]
 
 
 def symbol_config(look: Look) -> Any:
@@ -251,7 +276,7 @@ def symbol_config(look: Look) -> Any:
             "leverage": _leverage(look, symbol),
             "maxNotionalValue": "1000000",
         }
-        for symbol in look.symbols
+        for symbol in look.symbols_in("symbolConfig")
     ]
 
 
@@ -264,7 +289,7 @@ def account_config(look: Look) -> Any:
         "canWithdraw": True,
         "dualSidePosition": look.account.hedge_mode,
         "updateTime": 0,
-        "multiAssetsMargin": False,
+        "multiAssetsMargin": look.account.switches.multi_assets,
         "tradeGroupId": -1,
     }
 
@@ -283,9 +308,9 @@ def dual_side(look: Look) -> Any:
     return {"dualSidePosition": look.account.hedge_mode}
 
 
-def multi_assets(look: Look) -> Any:  # noqa: ARG001 - a read like the others
+def multi_assets(look: Look) -> Any:
     """GET multiAssetsMargin."""
-    return {"multiAssetsMargin": False}
+    return {"multiAssetsMargin": look.account.switches.multi_assets}
 
 
 def fee_burn(look: Look) -> Any:

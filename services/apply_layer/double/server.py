@@ -7,6 +7,7 @@ and what a call brings about has happened when it returns.
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import Coroutine, Iterable
 from decimal import Decimal
@@ -21,7 +22,10 @@ from services.apply_layer.double.account import Account
 from services.apply_layer.double.config import DoubleConfig
 from services.apply_layer.double.control import Control
 from services.apply_layer.double.desk import Desk
-from services.apply_layer.double.faults import Fault, Faults
+from services.apply_layer.double.events import account_event
+from services.apply_layer.double.fault_kinds import Fault
+from services.apply_layer.double.faults import Faults
+from services.apply_layer.double.garbage import garbage_frame
 from services.apply_layer.double.hands import Hands
 from services.apply_layer.double.ledger import Ledger
 from services.apply_layer.double.market import Bars
@@ -61,6 +65,7 @@ class Double(Hands):
         self.account = Account(config, self._ledger, self._tell_user, self._struck)
         now = self.account.now_ms()
         self._bars = {s: Bars(price, now) for s, price in config.symbols.items()}
+        self._chance = random.Random(f"{config.seed} frames")
         self._streams = Streams(self.account, self._struck, self._bars)
         self._thread = threading.Thread(target=self._run, name="double", daemon=True)
 
@@ -215,15 +220,40 @@ class Double(Hands):
                 self.down(fault.get("how", "503"))
             case "venue_up":
                 self.up()
+            case "garbage_frames":
+                self._spoil(fault)
+            case _:
+                self.switch(fault.kind, fault.params)
 
     def _force(self, fault: Fault) -> None:
         forced = "adl_autoclose"
         if fault.kind == "liquidation":
             forced = f"autoclose-{self.account.now_ms()}"
-        symbol = fault.get("symbol", None)
+        symbol, share = fault.get("symbol", None), Decimal(str(fault.get("share", 1)))
         for name in self.config.symbols if symbol is None else (symbol,):
-            if self.account.force_close(name, forced):
+            if self.account.force_close(name, forced, share):
                 return
+
+    def _spoil(self, fault: Fault) -> None:
+        """Send frames that make no sense, each from a true event; or the one that is given."""
+        stream, text = fault.get("stream", "private"), fault.get("text", None)
+        event = account_event(self.account.books, self.config.symbols, self.account.now_ms())
+        for _ in range(int(fault.get("count", 1))):
+            frame = garbage_frame(event, self._chance) if text is None else text
+            self._soon(self._streams.say, frame, stream)
+
+    def hold_windows(self) -> None:
+        """Count every call from now on within the minute of now; `free_windows` ends that."""
+        self._desk.gate.hold(self.account.now_ms() / 1000)
+
+    def free_windows(self) -> None:
+        """Let the minutes of the rate limit go on."""
+        self._desk.gate.hold(None)
+
+    def set_latency(self, seconds: float) -> None:
+        """How long answers take from now on, there and back, and half of it each event."""
+        self._desk.latency_s = seconds
+        self._soon(self._streams.slow, seconds)
 
     def down(self, how: str = "503") -> None:
         """The venue is away: every call is answered 503, cut (`close`), or `refuse`d a connection.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -34,7 +35,9 @@ class Listener:
     key: str = ""
     combined: bool = False
     silent: bool = False
-    queue: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    #: What is to be sent, and when; events are on their way for a while.
+    queue: asyncio.Queue[tuple[float, str | bytes]] = field(default_factory=asyncio.Queue)
+    delay_s: float = 0.0
 
     def cut(self) -> None:
         """End the connection as a broken network does."""
@@ -45,7 +48,11 @@ class Listener:
         """Put a message into its queue, in the envelope of a combined stream if it is one."""
         if not self.silent:
             told = {"stream": stream, "data": data} if self.combined else data
-            self.queue.put_nowait(json.dumps(told))
+            self.put(json.dumps(told))
+
+    def put(self, frame: str | bytes) -> None:
+        """Send a frame as it is."""
+        self.queue.put_nowait((time.monotonic() + self.delay_s, frame))
 
 
 class Streams:
@@ -63,6 +70,7 @@ class Streams:
         self._listeners: set[Listener] = set()
         self._keys: dict[str, float] = {}
         self._held_back: dict[str, Any] | None = None
+        self.latency_s = account.config.latency_s
         self._minute = account.now_ms() // MINUTE_MS
 
     # -- listen keys --------------------------------------------------------------------------
@@ -115,6 +123,18 @@ class Streams:
             if listener.key and listener.key in self._keys:
                 listener.hear(listener.key, event)
 
+    def say(self, frame: str | bytes, kind: str = "private") -> None:
+        """Send a frame as it is to the user streams, or to those of the market."""
+        for listener in self._listeners:
+            if bool(listener.key) == (kind == "private") and not listener.silent:
+                listener.put(frame)
+
+    def slow(self, latency_s: float) -> None:
+        """From now on events are on their way for half of this."""
+        self.latency_s = latency_s
+        for listener in self._listeners:
+            listener.delay_s = latency_s / 2
+
     def tell_mark(self, symbols: Iterable[str]) -> None:
         """The marks of some symbols, and their candles, to those who asked for them."""
         now = self._account.now_ms()
@@ -123,7 +143,8 @@ class Streams:
         wanted = set().union(*(listener.streams for listener in self._listeners))
         if not wanted:
             return
-        everybody = tuple(self._account.config.symbols) if closed else tuple(symbols)
+        chosen = self._account.config.symbols if closed else symbols
+        everybody = tuple(s for s in chosen if not self._account.switches.delisted(s))
         marks = [self._mark_event(symbol, now) for symbol in everybody]
         for symbol, mark in zip(everybody, marks, strict=True):
             name = symbol.lower()
@@ -146,7 +167,8 @@ class Streams:
 
     def _mark_event(self, symbol: str, now: int) -> dict[str, Any]:
         book = self._account.books.account.book(symbol)
-        mark = plain(self._account.books.mark(symbol))
+        told = self._account.switches.told_marks.get(symbol)
+        mark = plain(self._account.books.mark(symbol) if told is None else told)
         return {
             "e": "markPriceUpdate",
             "E": now,
@@ -192,6 +214,7 @@ class Streams:
         socket = web.WebSocketResponse(heartbeat=None, autoping=True, compress=False)
         await socket.prepare(request)
         listener = self._listener(socket, request)
+        listener.delay_s = self.latency_s / 2
         self.expire(self._account.config.clock())
         self._listeners.add(listener)
         sender = asyncio.ensure_future(self._send(listener))
@@ -223,9 +246,13 @@ class Streams:
     @staticmethod
     async def _send(listener: Listener) -> None:
         while not listener.socket.closed:
-            text = await listener.queue.get()
+            due, frame = await listener.queue.get()
+            await asyncio.sleep(max(due - time.monotonic(), 0))
             try:
-                await listener.socket.send_str(text)
+                if isinstance(frame, bytes):
+                    await listener.socket.send_bytes(frame)
+                else:
+                    await listener.socket.send_str(frame)
             except ConnectionError:
                 # Cut; the reader finds out as well.
                 return
@@ -242,11 +269,11 @@ class Streams:
             listener.streams -= set(names)
         elif method != "LIST_SUBSCRIPTIONS":
             told = {"error": {"code": 2, "msg": "Invalid request"}, "id": asked.get("id")}
-            listener.queue.put_nowait(json.dumps(told))
+            listener.put(json.dumps(told))
             return
         result = sorted(listener.streams) if method == "LIST_SUBSCRIPTIONS" else None
         if not listener.silent:
-            listener.queue.put_nowait(json.dumps({"result": result, "id": asked.get("id")}))
+            listener.put(json.dumps({"result": result, "id": asked.get("id")}))
 
     def drop(self, kind: str = "") -> None:
         """Cut connections without a goodbye: `private`, `market`, or all."""

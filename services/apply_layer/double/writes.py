@@ -16,6 +16,7 @@ from typing import Any
 from services.apply_layer.double.account import CONTRACT_PRICE, MARK_PRICE, Account, Wanted
 from services.apply_layer.double.books import ZERO
 from services.apply_layer.double.codes import Refused, illegal, missing
+from services.apply_layer.double.events import config_event
 from services.apply_layer.double.order_reads import (
     Asked,
     Look,
@@ -96,6 +97,14 @@ def _type(asked: Asked) -> str:
     return asked["type"]
 
 
+def _tradable(account: Account, symbol: str, *, reduces: bool) -> None:
+    """Raises Refused where the status of the symbol takes no order, or none that opens."""
+    if not account.switches.may_trade(symbol):
+        raise Refused(-4108)
+    if not reduces and not account.switches.may_open(symbol):
+        raise Refused(-4140)
+
+
 def new_order(account: Account, asked: Asked, part: Decimal | None = None) -> Any:
     """POST order: market orders; `part` is the share of it that the market takes, below 1."""
     symbol, side, kind = _look(account, asked).symbol, _side(account, asked), _type(asked)
@@ -110,6 +119,7 @@ def new_order(account: Account, asked: Asked, part: Decimal | None = None) -> An
         raise Refused(-4136)
     if asked.get("newOrderRespType", "ACK") not in _RESPONSES:
         raise Refused(-1102, "Illegal value of parameter 'newOrderRespType'.")
+    _tradable(account, symbol, reduces=_flag(asked, "reduceOnly"))
     qty = _number(asked, "quantity")
     wanted = Wanted(
         _client_id(asked, "newClientOrderId"), symbol, side, OrderType.MARKET, qty,
@@ -156,6 +166,7 @@ def new_algo_order(account: Account, asked: Asked) -> Any:
         raise Refused(-4137)
     if closes and "reduceOnly" in asked:
         raise Refused(-1106, "Parameter 'reduceOnly' sent when not required.")
+    _tradable(account, symbol, reduces=closes or reduces)
     by = asked.get("workingType", CONTRACT_PRICE)
     if by not in (CONTRACT_PRICE, MARK_PRICE):
         raise Refused(-1102, "Illegal value of parameter 'workingType'.")
@@ -170,8 +181,9 @@ def new_algo_order(account: Account, asked: Asked) -> Any:
 def cancel_algo_order(account: Account, asked: Asked) -> Any:
     """DELETE algoOrder."""
     with account.lock:
-        found = find_algo(_look(account, asked))
-        if found is None or found.status != "NEW":
+        look = _look(account, asked)
+        found = find_algo(look)
+        if found is None or found.status != "NEW" or look.denied("cancel", found):
             raise Refused(-2011)
         account.cancel_algo(found)
     return {
@@ -183,7 +195,7 @@ def cancel_all_algo_orders(account: Account, asked: Asked) -> Any:
     """DELETE algoOpenOrders of a symbol."""
     with account.lock:
         for algo in account.books.open_algos(_look(account, asked).symbol):
-            if algo.status == "NEW":
+            if algo.status == "NEW" and not _look(account, asked).denied("cancel", algo):
                 account.cancel_algo(algo)
     return {"code": 200, "msg": "The operation of cancel all open order is done."}
 
@@ -206,6 +218,7 @@ def set_leverage(account: Account, asked: Asked) -> Any:
             )
             books = replace(books, account=books.account.with_book(book))
         account.books = replace(books, leverage={**books.leverage, symbol: leverage})
+        account.emit(config_event(account.now_ms(), ac={"s": symbol, "l": leverage}))
     return {"leverage": leverage, "maxNotionalValue": "1000000", "symbol": symbol}
 
 
@@ -214,6 +227,8 @@ def set_margin_type(account: Account, asked: Asked) -> Any:
     symbol, wanted = _look(account, asked).symbol, asked.get("marginType")
     if wanted not in ("ISOLATED", "CROSSED"):
         raise missing("marginType")
+    if wanted == "ISOLATED" and account.switches.multi_assets:
+        raise Refused(-4168)
     with account.lock:
         books = account.books
         if wanted == books.margin_type.get(symbol, account.config.margin_type):
@@ -240,6 +255,19 @@ def set_dual_side(account: Account, asked: Asked) -> Any:
     return {"code": 200, "msg": "success"}
 
 
+def set_multi_assets(account: Account, asked: Asked) -> Any:
+    """POST multiAssetsMargin."""
+    if "multiAssetsMargin" not in asked:
+        raise missing("multiAssetsMargin")
+    on = _flag(asked, "multiAssetsMargin")
+    with account.lock:
+        if on == account.switches.multi_assets:
+            raise Refused(-4171)
+        account.switches = replace(account.switches, multi_assets=on)
+        account.emit(config_event(account.now_ms(), ai={"j": on}))
+    return {"code": 200, "msg": "success"}
+
+
 Write = Callable[[Account, Asked], Any]
 
 WRITES: dict[str, Write] = {
@@ -252,4 +280,5 @@ WRITES: dict[str, Write] = {
     "POST /fapi/v1/leverage": set_leverage,
     "POST /fapi/v1/marginType": set_margin_type,
     "POST /fapi/v1/positionSide/dual": set_dual_side,
+    "POST /fapi/v1/multiAssetsMargin": set_multi_assets,
 }

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -19,9 +19,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from services.market_feed.binance.candles import Answer, Candles
 from services.market_feed.binance.second import SecondVenue
 from services.market_feed.binance.wire import read_event, streams
-from services.market_feed.events import FillGap, GapClosed, Refused, SecondPrice
+from services.market_feed.events import FillGap, GapClosed, Mark, Refused, SecondPrice
 from services.market_feed.live import LIVE, Kept, Policy, State, decide
 from shared.bus import Commit
+from shared.clock import CLOCK
 from shared.contracts import MarketTick, encode
 from shared.decisions import Note, Received
 from shared.log import logger
@@ -155,7 +156,7 @@ class LiveFeed:
         """Decide events, commit what came of them, then tell of it and ask for what is missing."""
         state, outputs = self._state, list[object]()
         for event in events:
-            state, more = decide(state, Received(event, datetime.now(UTC)), self._policy)
+            state, more = decide(state, Received(event, self._now(event)), self._policy)
             outputs += more
         ticks = [output for output in outputs if isinstance(output, MarketTick)]
         if ticks:
@@ -171,6 +172,14 @@ class LiveFeed:
                 self._answers.append(fill.submit(self._candles.answer, output))
             else:
                 self._tell(output)
+
+    @staticmethod
+    def _now(event: object) -> datetime:
+        """The time at which an event came; the venue's own tells which of two clocks is right."""
+        if isinstance(event, Mark):
+            CLOCK.notice()
+            CLOCK.follow(event.at, CLOCK.now())
+        return CLOCK.now()
 
     def _tell(self, output: object) -> None:
         match output:
