@@ -25,6 +25,7 @@ from services.notifier.values import (
     Missed,
     News,
     Outbox,
+    Rewound,
     Send,
     State,
     Unseen,
@@ -49,6 +50,8 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
             cursor = replace(before, heard=before.heard + missed.count)
             state = replace(state, cursors={**state.cursors, missed.key: cursor})
             return _take(state, (news_of_gap(missed, now),), now, policy)
+        case Rewound(key, end):
+            return replace(state, cursors={**state.cursors, key: end}), ()
         case Looked() as looked:
             shown, changes = records.seen(state.shown, looked, now)
             return _take(replace(state, shown=shown), changes, now, policy)

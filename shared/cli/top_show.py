@@ -63,7 +63,7 @@ def wrong(overview: Overview) -> Iterator[Text]:
     if len(alarms) > _ALARMS:
         yield Text(f"✖ and {len(alarms) - _ALARMS} alarms more", "bold red")
     for line in overview.unreadable:
-        yield Text(f"✖ not a position: {safe(line)}", "red")
+        yield Text(f"✖ cannot be read: {safe(str(line))}", "red")
     for code, text in overview.venue.barriers.items():
         yield Text(f"! no entry: {code}, {text}", "yellow")
     for order, text in overview.venue.unknown_orders.items():

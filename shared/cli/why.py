@@ -19,7 +19,8 @@ from shared.why.chains import Chain
 from shared.why.document import as_json
 from shared.why.findings import findings_of, findings_of_one, findings_of_unread
 from shared.why.read import read_picture, symbol_of
-from shared.why.story import Story, story_of
+from shared.why.sound import sound_story
+from shared.why.story import Story
 from shared.why.words import Finding
 
 
@@ -47,7 +48,7 @@ def why(
             typer.echo(f"no stream and no dead letter tells of {plan or intent}", err=True)
             raise typer.Exit(1)
         picture = read_picture(desk.client, name, terms_of(desk.settings, name))
-    story = story_of(picture)
+    story = sound_story(picture)
     chain = None
     if symbol is None:
         chain, findings = _one(story, plan_id=plan, intent_id=intent)

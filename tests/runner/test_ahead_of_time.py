@@ -18,7 +18,8 @@ from shared.contracts import ApplyResult, MarketTick, Message, decode, encode
 from shared.contracts.values import format_timestamp
 from shared.decisions import ClockSet, Received
 from shared.metrics import RunnerMetrics
-from shared.runner import Runner, Service
+from shared.runner import Runner
+from shared.service import Service
 from shared.streams import APPLY_RESULT, BY_NAME, MARKET_TICK, state_key
 from tests.jumps import JUMPS_S
 from tests.ring.messages import GOLDEN
