@@ -175,7 +175,9 @@ def test_a_ring_that_is_told_to_stop_has_nothing_half_done_and_goes_on_where_it_
         live.until_ticks(100)
     with a_ring(server, tmp_path, daemons=(), name="after") as after:
         assert {daemon: live.ring.status(daemon) for daemon in DAEMONS} == dict.fromkeys(DAEMONS, 0)
-        assert {pending for pending, _ in groups(after.client).values()} == {0}
+        pending = {group: count for (_, group), (count, _) in groups(after.client).items() if count}
+        # What waited for its turn was not begun; it is read again, and waits for its turn again.
+        assert pending.keys() <= {"trading_bot"}
         assert len(entries(after.client, MARKET_TICK.key)) < CLIMB_TICKS
     for daemon in DAEMONS:
         assert live.events(daemon)[-1] == "stopped"

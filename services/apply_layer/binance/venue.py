@@ -12,11 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.apply_layer.binance import pace
-from services.apply_layer.binance.account import Account, Held
+from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.barriers import Barriers
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.held import Held
 from services.apply_layer.binance.identity import Identity
 from services.apply_layer.binance.orders import Orders
 from services.apply_layer.binance.performed import Performed
@@ -79,7 +80,7 @@ class BinanceVenue:
         self._monotonic = monotonic
         self._begun = self._seen = False
         self._lost = True
-        self._look_at = 0.0
+        self._look_at = self._beat_at = 0.0
         self._barriers = Barriers(client.budget)
         self._orders = Orders(client, account, ring=stream.ring)
         self._performed = Performed()
@@ -187,7 +188,9 @@ class BinanceVenue:
         if self._account.modes.in_doubt:
             self._read_modes()
         yield from self._health()
-        if not self._lost:
+        if not self._lost and self._monotonic() >= self._beat_at:
+            # By the clock, not by the bell: an answer that rings would else be asked for at once.
+            self._beat_at = self._monotonic() + self._watch_every_s
             yield Beat()
 
     # -- looking ------------------------------------------------------------------------------
@@ -310,7 +313,11 @@ class BinanceVenue:
             now = self._client.now()
             view = self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
         except (VenueError, NoAnswer) as error:
-            yield from self._out_of_sight(error)
+            if purpose is Purpose.WATCH and _is_too_often(error):
+                # Nothing called for it, and it has its turn again in a moment.
+                self._look_at = self._monotonic() + _BLIND_S
+            else:
+                yield from self._out_of_sight(error)
             return
         starting, after_start = self._lost, not self._seen
         self._lost, self._seen = False, True
@@ -381,3 +388,8 @@ class BinanceVenue:
         if barriers != self._told:
             self._told = barriers
             yield VenueHealth(barriers, self._client.now())
+
+
+def _is_too_often(error: VenueError | NoAnswer) -> bool:
+    """Whether the budget did not allow a call."""
+    return isinstance(error, VenueError) and error.meaning is Meaning.SLOW_DOWN
