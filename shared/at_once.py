@@ -9,13 +9,31 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from shared.bus import Entry
 
 T = TypeVar("T")
+
+
+class Performs(Protocol):
+    """What does the requests, in whichever thread it is called."""
+
+    def perform(self, request: object) -> Iterable[object]:
+        """Do it, and tell what came of it."""
+        ...
+
+
+@dataclass(slots=True)
+class Cause:
+    """What brought requests about: a message, or a look. `open` of them are not over."""
+
+    entry: Entry | None = None
+    open: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +67,8 @@ class _Waiting(Generic[T]):
 class AtOnce(Generic[T]):
     """At most `most` requests at a time, `kept` of them for rank 0; each is told with its cause."""
 
-    def __init__(
-        self, perform: Callable[[object], Iterable[object]], *, most: int, kept: int
-    ) -> None:
-        self._perform = perform
+    def __init__(self, outside: Performs, *, most: int, kept: int) -> None:
+        self._outside = outside
         self._most = most
         self._kept = kept
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="request")
@@ -123,7 +139,7 @@ class AtOnce(Generic[T]):
         return best
 
     def _answers(self, request: object) -> tuple[object, ...]:
-        return tuple(self._perform(request))
+        return tuple(self._outside.perform(request))
 
     def _end(self, run: _Waiting[T], future: Future[tuple[object, ...]]) -> None:
         with self._lock:

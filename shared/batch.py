@@ -30,25 +30,15 @@ class Batch:
         self._outputs: list[object] = []
         self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
 
-    def __bool__(self) -> bool:
-        """Whether there is something to commit."""
-        return bool(self._commit)
-
-    def publish(self, message: Message) -> None:
-        """Append a message to its stream."""
-        stream = BY_NAME[message.stream_name]
-        self._commit.published.append(flat(stream, encode(message)))
-        self.count(self._metrics.published, stream.name)
-        self._outputs.append(message)
-
-    def record(self, record: Record) -> None:
-        """Write a hash for people."""
-        self._commit.records[record.key] = record.fields
-        self._outputs.append(record)
-
-    def note(self, note: Note) -> None:
-        """Write a line of the log."""
-        self._outputs.append(note)
+    def add(self, output: Message | Record | Note) -> None:
+        """Publish a message, write a hash for people, or a line of the log."""
+        if isinstance(output, Message):
+            stream = BY_NAME[output.stream_name]
+            self._commit.published.append(flat(stream, encode(output)))
+            self.count(self._metrics.published, stream.name)
+        elif isinstance(output, Record):
+            self._commit.records[output.key] = output.fields
+        self._outputs.append(output)
 
     def bury(self, entry: Entry, code: str, detail: str, at: datetime) -> None:
         """Put a message aside whole, with the reason; the daemon goes on."""
@@ -57,7 +47,7 @@ class Batch:
         self.count(self._metrics.messages, entry.stream.name, "dead")
         self.count(self._metrics.dead_letters, entry.stream.name, code)
         fields = {"stream": entry.stream.name, "id": entry.id, "code": code, "detail": detail}
-        self.note(Note("dead_letter", fields, level="error"))
+        self.add(Note("dead_letter", fields, level="error"))
 
     def acknowledge(self, entry: Entry) -> None:
         """A message is done, with all that it caused."""
@@ -68,9 +58,16 @@ class Batch:
         key = (counter, labels)
         self._counts[key] = self._counts.get(key, 0) + 1
 
-    def commit(self, documents: Mapping[str, bytes | None]) -> None:
-        """Commit what is in hand, then tell of it: nothing is logged that did not happen."""
+    def documents(self, documents: Mapping[str, bytes | None]) -> None:
+        """The documents of the state that change."""
         self._commit.documents = documents
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._commit)
+
+    def commit(self) -> None:
+        """Commit what is in hand, then tell of it: nothing is logged that did not happen."""
         if self._commit:
             self._session.commit(self._commit)
         self._commit = Commit()

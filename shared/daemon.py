@@ -14,7 +14,8 @@ from shared import log
 from shared.bus import RedisBus, StateLost, Superseded
 from shared.metrics import RunnerMetrics
 from shared.reload import Reload
-from shared.runner import Runner, Service
+from shared.runner import Runner
+from shared.service import Service
 from shared.session import Session
 from shared.settings import Settings, SettingsError, load
 from shared.streams import COMPANIONS
@@ -44,9 +45,10 @@ def run_service(
         supervisor = Supervisor(os.environ)
         reload = Reload(settings, supervisor, policy)
         _on_hangup(reload)
+        service = build(settings, metrics)
         Runner(
-            build(settings, metrics),
-            RedisBus(settings.redis.url, name),
+            service,
+            RedisBus(settings.redis.url, name, producers=service.producers),
             metrics=metrics,
             stop=stop,
             supervisor=supervisor,

@@ -15,20 +15,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from shared.arrivals import Arrivals
-from shared.at_once import AtOnce
+from shared.at_once import AtOnce, Cause
 from shared.batch import Batch
 from shared.bus import Bus, Entry, StateLost, Superseded
 from shared.clock import CLOCK, Clock
 from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode
-from shared.decisions import ClockSet, DeadLetter, Mode, Note, Received, Record
+from shared.decisions import ClockSet, DeadLetter, Mode, Note, Produced, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.outside import Concurrent, NotYet, Outside
+from shared.service import Service
 from shared.session import Session, Stopped
 from shared.settings import SettingsError
 from shared.state import StateCodec
@@ -45,30 +46,6 @@ _UNSEEN_S = (0.25, 5.0)
 _ANSWERS_S, _BUSY_BLOCK_MS = 0.02, 5
 #: How soon to look again whether the others are done with a step of a replay.
 _TURN_POLL_S = 0.0003
-
-
-@dataclass(frozen=True)
-class Service(Generic[S, P]):
-    """What makes one daemon: its state, its decision and how its outputs show in its metrics."""
-
-    name: str
-    state: type[S]
-    decide: Callable[[S, Received[Any], P], tuple[S, Sequence[object]]]
-    policy: P
-    outside: Outside | None = None
-    #: Whether the decision depends on the operator's switch, which is then read for each batch.
-    obeys_mode: bool = False
-    measure: Callable[[object], None] = lambda _output: None
-    #: Whether it takes its turn last in each step of a replay that waits for its readers.
-    comes_last: bool = False
-
-
-@dataclass(slots=True)
-class _Cause:
-    """What brought requests about: a message, or a look. `open` of them are not over."""
-
-    entry: Entry | None = None
-    open: int = 0
 
 
 class Runner(Generic[S, P]):
@@ -99,6 +76,7 @@ class Runner(Generic[S, P]):
             metrics=self.metrics,
             stop=self.stop,
             supervisor=supervisor,
+            producers=service.producers,
             reload=self._take_new_policy,
         )
         self._codec = StateCodec(service.state)
@@ -114,12 +92,12 @@ class Runner(Generic[S, P]):
         self._unseen = ""
         self._unseen_s = _UNSEEN_S[0]
         self._batch = Batch(self._session, self.metrics, service.measure)
-        self._cause = _Cause()
-        self._requests: list[tuple[object, _Cause]] = []
+        self._cause = Cause()
+        self._requests: list[tuple[object, Cause]] = []
         outside = service.outside
-        self._line: AtOnce[_Cause] | None = None
+        self._line: AtOnce[Cause] | None = None
         if isinstance(outside, Concurrent):
-            self._line = AtOnce(self._perform, most=outside.at_once, kept=outside.kept)
+            self._line = AtOnce(outside, most=outside.at_once, kept=outside.kept)
 
     def start(self) -> None:
         """Take over: load the state, and look at the outside world as after a crash."""
@@ -131,7 +109,7 @@ class Runner(Generic[S, P]):
         self._cycle_at = 0.0
 
     def run(self) -> None:
-        """Turn until `stop` is set; a batch in hand is finished first.
+        """Turn until `stop` is set; a batch that was begun is finished first.
 
         Raises:
             Superseded, StateLost: this instance is over, and the caller says so.
@@ -209,10 +187,7 @@ class Runner(Generic[S, P]):
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
         started = time.perf_counter()
-        if self._line is None:
-            self._one_by_one(entries)
-        else:
-            self._side_by_side(entries)
+        (self._one_by_one if self._line is None else self._side_by_side)(entries)
         self.metrics.decide_seconds.observe(time.perf_counter() - started)
         self._commit()
         return len(entries)
@@ -237,7 +212,7 @@ class Runner(Generic[S, P]):
         A message whose requests are under way is acknowledged when the last of them is over.
         """
         line = self._line
-        waiting, causes = list(entries), list[_Cause]()
+        waiting, causes = list(entries), list[Cause]()
         while line is not None and (waiting or any(cause.open for cause in causes)):
             received_at = self._now()
             busy = {key.encode() for key in line.keys}
@@ -263,11 +238,11 @@ class Runner(Generic[S, P]):
         if outside is not None and self._performed and self._is_due(outside):
             self._look_outside(outside)
 
-    def _take_up(self, entry: Entry, received_at: datetime) -> _Cause:
-        self._cause, self._entry = _Cause(entry), entry
-        cause = self._cause
+    def _take_up(self, entry: Entry, received_at: datetime) -> Cause:
+        cause = self._cause = Cause(entry)
+        self._entry = entry
         self._take(entry, received_at)
-        self._cause, self._entry = _Cause(), None
+        self._cause, self._entry = Cause(), None
         if not cause.open:
             self._batch.acknowledge(entry)
         return cause
@@ -286,10 +261,11 @@ class Runner(Generic[S, P]):
         self._commit()
 
     def _take(self, entry: Entry, received_at: datetime) -> None:
+        if entry.missed:
+            gone = f"{entry.missed} entries before this one were removed before they were read"
+            self._batch.bury(entry._replace(fields=()), "trimmed", gone, received_at)
         if not entry.fields:
-            self._batch.bury(
-                entry, "trimmed", "the entry was removed before it was read", received_at
-            )
+            self._batch.bury(entry, "trimmed", "it was removed before it was read", received_at)
             return
         if entry.deliveries > MAX_DELIVERIES:
             self._batch.bury(entry, "poison", f"failed {entry.deliveries - 1} times", received_at)
@@ -305,6 +281,9 @@ class Runner(Generic[S, P]):
                 self._batch.count(self.metrics.messages, entry.stream.name, "unreadable")
             return
         self._batch.count(self.metrics.messages, entry.stream.name, "read")
+        if entry.stream.producer:
+            self._decide(Produced(entry.stream.producer, message), received_at)
+            return
         if self._service.outside is not None:
             for fact in self._service.outside.observe(message, received_at):
                 self._decide(fact, received_at)
@@ -325,12 +304,8 @@ class Runner(Generic[S, P]):
         received = Received(event, received_at, self._mode)
         self.state, outputs = self._service.decide(self.state, received, self._service.policy)
         for output in outputs:
-            if isinstance(output, Message):
-                self._batch.publish(output)
-            elif isinstance(output, Record):
-                self._batch.record(output)
-            elif isinstance(output, Note):
-                self._batch.note(output)
+            if isinstance(output, Message | Record | Note):
+                self._batch.add(output)
             elif isinstance(output, DeadLetter):
                 if self._entry is None:
                     raise TypeError("a dead letter without a message")
@@ -374,10 +349,6 @@ class Runner(Generic[S, P]):
             for request, cause in at_once:
                 self._told(outside.perform(request), cause)
 
-    def _perform(self, request: object) -> Iterable[object]:
-        outside = self._service.outside
-        return () if outside is None else outside.perform(request)
-
     def _hear(self, wait_s: float) -> None:
         """Decide what requests have brought, and send what follows from it."""
         outside, line = self._service.outside, self._line
@@ -390,14 +361,14 @@ class Runner(Generic[S, P]):
             self._send()
             self._commit()
 
-    def _told(self, facts: Iterable[object], cause: _Cause) -> None:
+    def _told(self, facts: Iterable[object], cause: Cause) -> None:
         """Decide the facts of one request, which is over then."""
         self._cause, self._entry = cause, cause.entry
         self._decide_all(facts)
-        self._cause, self._entry = _Cause(), None
+        self._cause, self._entry = Cause(), None
         self._over(cause)
 
-    def _over(self, cause: _Cause) -> None:
+    def _over(self, cause: Cause) -> None:
         """One request of a cause is over; with the last one the message is done."""
         cause.open -= 1
         if not cause.open and cause.entry is not None:
@@ -419,7 +390,8 @@ class Runner(Generic[S, P]):
         documents = self._codec.changes(self._committed, self.state)
         if self._service.outside is not None:
             documents |= self._service.outside.documents()
-        if documents or self._batch:
-            documents |= self._arrivals.documents()
-        self._batch.commit(documents)
+        self._batch.documents(documents)
+        if self._batch:
+            self._batch.documents(documents | self._arrivals.documents())
+        self._batch.commit()
         self._committed = self.state

@@ -12,7 +12,7 @@ from shared.daemon import run_service
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.outside import Outside
-from shared.runner import Service
+from shared.service import Service
 from shared.settings import Settings, SettingsError
 
 _RESULTS = FillResult | RefusedResult | StopMovedResult | PositionResult

@@ -10,7 +10,7 @@ Error codes are the numeric codes of Binance USD-M futures, which the paper venu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -154,7 +154,9 @@ class OrderFilled:
     """One trade. `qty` is positive; `realized_pnl` is before fees.
 
     `done` says that nothing is left of the order; a venue that does not say so with the trade
-    leaves it False. What the venue forced has a `client_order_id` of its own kind.
+    leaves it False. What the venue forced has a `client_order_id` of its own kind. `fee` is in the
+    contract's quote; `fee_asset_qty` of `fee_asset` is what was taken, where the venue says so. A
+    fee in an asset that has no price is 0 in `fee`, and is told by those two alone.
     """
 
     client_order_id: str
@@ -170,6 +172,8 @@ class OrderFilled:
     reduce_only: bool
     done: bool
     at: datetime
+    fee_asset: str | None = None
+    fee_asset_qty: Decimal | None = None
 
     @property
     def forced(self) -> Forced | None:
@@ -319,6 +323,20 @@ class VenuePosition:
 
 
 @dataclass(frozen=True, slots=True)
+class PastKnown:
+    """The past of a position that was adopted before its trades were read.
+
+    `qty` is what was held when they were read, all of them up to then included.
+    """
+
+    symbol: str
+    side: PositionSide
+    qty: Decimal
+    past: Past
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OpenOrder:
     """An order that the venue still holds."""
 
@@ -360,3 +378,15 @@ class VenueSnapshot:
         if symbol in self.unread:
             return False
         return self.symbols is None or symbol in self.symbols
+
+    def of(self, symbol: str) -> VenueSnapshot:
+        """What this view says about one symbol."""
+        last = self.last_trades.get(symbol)
+        return replace(
+            self,
+            positions=tuple(p for p in self.positions if p.symbol == symbol),
+            open_orders=tuple(o for o in self.open_orders if o.symbol == symbol),
+            rules=tuple(rules for rules in self.rules if rules.symbol == symbol),
+            symbols=frozenset((symbol,)),
+            last_trades={symbol: last} if last else {},
+        )

@@ -6,7 +6,7 @@ from services.exitbrain.decider import Policy, State, decide
 from services.exitbrain.settings import ExitbrainSettings
 from shared.daemon import run_service
 from shared.metrics import RunnerMetrics
-from shared.runner import Service
+from shared.service import Service
 from shared.settings import Settings
 
 

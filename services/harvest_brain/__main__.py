@@ -11,7 +11,7 @@ from shared.contracts import FullCloseIntent, HarvestIntent, MoveStopIntent
 from shared.daemon import run_service
 from shared.decisions import Record
 from shared.metrics import RunnerMetrics
-from shared.runner import Service
+from shared.service import Service
 from shared.settings import Settings
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from services.notifier import records
 from services.notifier.news import news_of, news_of_gap
-from services.notifier.outbox import Policy, added, due, handed
+from services.notifier.outbox import Policy, added, due, handed, until
 from services.notifier.values import (
     Beat,
     Began,
@@ -95,9 +95,9 @@ def _tell(state: State, now: datetime, policy: Policy) -> tuple[State, Sequence[
     """Whatever is due goes to its receiver; one notice at a time to each."""
     outputs: list[Output] = []
     for name, before in state.outboxes.items():
-        outbox, notice, counted = due(before, now, policy)
+        outbox, notice, counted = due(until(before, now, policy), now, policy)
         outputs += counted
-        if outbox is not before:
+        if outbox != before:
             state = replace(state, outboxes={**state.outboxes, name: outbox})
         if notice is not None:
             outputs.append(Send(name, notice))

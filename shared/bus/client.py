@@ -28,12 +28,12 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from shared.bus.port import BusDown, NotReady, StateLost
+from shared.bus.port import BusDown, NotReady, ServerFull, StateLost
 
 LIBRARY_VERSION = b"2"
 #: Seconds that a command may take; a read waits this much longer than it blocks.
 TIMEOUT_S = 5.0
-_RAW = ("XREADGROUP", "XPENDING", "HGETALL")
+_RAW = ("XREADGROUP", "XPENDING", "HGETALL", "XINFO STREAM")
 
 #: What a server says instead of an answer: how its text begins (or what is in it), what a program
 #: makes of it, and the sentence for people. It waits while the server is down or not ready, and
@@ -47,7 +47,7 @@ ANSWERS: tuple[tuple[str, type[Exception], str], ...] = (
     ("BUSY ", BusDown, "the server is busy with a script"),
     ("MISCONF", BusDown, "the server cannot write to its disk"),
     ("NOREPLICAS", BusDown, "the server has too few replicas"),
-    ("OOM", BusDown, "the server is out of memory"),
+    ("OOM", ServerFull, "the server is out of memory"),
     ("CLUSTERDOWN", BusDown, "the cluster is down"),
     ("max number of clients", BusDown, "the server takes no further connection"),
     ("NOGROUP", StateLost, "a consumer group is gone, was the server flushed?"),

@@ -33,13 +33,18 @@ class Mended(NamedTuple):
     entries: int
 
 
-def mend(client: Redis, key: str, *, by: str, highest_ms: int = HIGHEST_MS) -> list[Mended]:
-    """Mend a stream and its dead letters, whichever of the two `key` is; says what was mended."""
-    stream = key.removesuffix(DEAD_SUFFIX)
+def mend(
+    client: Redis, key: str, dead_key: str, *, by: str, highest_ms: int = HIGHEST_MS
+) -> list[Mended]:
+    """Mend a stream and its dead letters, or with both the same dead letters; says what it mended.
+
+    Raises:
+        redis.exceptions.RedisError: nothing was mended.
+    """
+    stream, now = name_of(key.removesuffix(DEAD_SUFFIX)), format_timestamp(datetime.now(UTC))
     rows = call(
-        client, "FCALL", "quantum_mend", 2, stream, stream + DEAD_SUFFIX,
-        highest_ms, name_of(stream), by, format_timestamp(datetime.now(UTC)), ID_AHEAD,
-    )  # fmt: skip
+        client, "FCALL", "quantum_mend", 2, key, dead_key, highest_ms, stream, by, now, ID_AHEAD
+    )
     return [
         Mended(where.decode(), before.decode(), now.decode(), entries)
         for where, before, now, entries in rows

@@ -8,7 +8,8 @@
 --   a list that is too long,     counted before the first write: ERR
 --   or has an odd length
 --   a stream without ids left    asked before the first write: IDS_AHEAD, and quantum_mend helps
---   an id that is not pending    XACK comes first, and nothing is written if none was pending
+--   an id that is not pending    XACK comes first, and nothing is written if none was pending; the
+--                                rights to XPENDING and HSET are those that a read and a start need
 --   OOM, READONLY, MISCONF,      the server asks once, before the function or at its first write,
 --   NOREPLICAS                   and never between two writes of one function
 --   the server is killed         what a function writes is one transaction in the file
@@ -151,12 +152,18 @@ local function commit(keys, args)
   local ahead = driven_ahead(keys, operations)
   if ahead then return { 'IDS_AHEAD', ahead } end
 
-  local wanted, acknowledged = 0, 0
+  local wanted, acknowledged, progress = 0, 0, { '_seq', args[2] }
   for _, operation in ipairs(operations) do
     if operation.kind == 'A' then
       wanted = wanted + operation.last - operation.first
       acknowledged = acknowledged
         + redis.call('XACK', keys[operation.key], unpack(args, operation.first, operation.last))
+      -- How far the group is, should it ever be gone: all before this is finished.
+      local key, group = keys[operation.key], args[operation.first]
+      if redis.call('XPENDING', key, group)[1] == 0 then
+        progress[#progress + 1] = '_at:' .. key
+        progress[#progress + 1] = args[operation.last]
+      end
     end
   end
   if wanted > 0 and acknowledged == 0 then return 'NOT_PENDING' end
@@ -173,7 +180,7 @@ local function commit(keys, args)
       redis.call('DEL', key)
     end
   end
-  redis.call('HSET', keys[1], '_seq', args[2])
+  redis.call('HSET', keys[1], unpack(progress))
   return 'OK'
 end
 
@@ -214,6 +221,43 @@ local function trim(keys, args)
     end
   end
   return removed
+end
+
+-- KEYS: a stream. ARGV: the most entries, the most bytes. Removes what is beyond, read or not, the
+-- oldest first.
+local function bound(keys, args)
+  local removed = redis.call('XTRIM', keys[1], 'MAXLEN', args[1])
+  local length = redis.call('XLEN', keys[1])
+  while length > 0 and redis.call('MEMORY', 'USAGE', keys[1], 'SAMPLES', 0) > tonumber(args[2]) do
+    length = math.floor(length / 2)
+    removed = removed + redis.call('XTRIM', keys[1], 'MAXLEN', length)
+  end
+  return removed
+end
+
+-- KEYS: streams. ARGV: a group. Returns for each how many entries in all were removed before they
+-- were delivered to the group; -1 where that cannot be told now.
+local function missed(keys, args)
+  local counts = {}
+  for at, key in ipairs(keys) do
+    counts[at] = -1
+    local info = redis.call('EXISTS', key) == 1 and fields_of(redis.call('XINFO', 'STREAM', key))
+    for _, flat in ipairs(info and redis.call('XINFO', 'GROUPS', key) or {}) do
+      local group = fields_of(flat)
+      if group['name'] == args[1] and group['entries-read'] then
+        local first, unread = info['first-entry'], -1
+        if not earlier(group['last-delivered-id'], info['last-generated-id']) then
+          unread = 0
+        elseif not first or earlier(group['last-delivered-id'], first[1]) then
+          unread = info['length']
+        end
+        if unread >= 0 then
+          counts[at] = math.max(0, info['entries-added'] - group['entries-read'] - unread)
+        end
+      end
+    end
+  end
+  return counts
 end
 
 -- KEYS: streams. Returns for each group of each: key, group, pending, whether it is behind, lag.
@@ -326,18 +370,19 @@ local function move_group(seen, group, new_ids)
   end
 end
 
--- KEYS: a stream and its dead letters. ARGV: the highest milliseconds that an id may have, the
+-- KEYS: a stream and its dead letters, or dead letters alone, twice. ARGV: the highest milliseconds that an id may have, the
 -- stream's name, who mends, the time now, the code of the letter that tells of it.
 -- Gives entries with higher ids new ones, in their order, and lowers what has counted on from them:
 -- the stream's last id, and where each group stands. No entry is lost, none is delivered twice, and
 -- what is pending stays so. Returns for each stream mended: key, its last id before and now, entries.
 local function mend(keys, args)
   local mended, rows = {}, {}
-  for _, key in ipairs(keys) do
+  local both = keys[1] == keys[2] and { keys[1] } or keys
+  for _, key in ipairs(both) do
     local refused = mend_obstacle(key)
     if refused then return refused end
   end
-  for _, key in ipairs(keys) do
+  for _, key in ipairs(both) do
     if redis.call('EXISTS', key) == 1 then
       local seen = sight(key, args[1])
       if seen.is_ahead(seen.info['last-generated-id']) then mended[#mended + 1] = seen end
@@ -370,6 +415,8 @@ redis.register_function('quantum_acquire', acquire)
 redis.register_function('quantum_mend', mend)
 -- Trimming frees memory, so it is allowed when there is none left.
 redis.register_function { function_name = 'quantum_trim', callback = trim, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'quantum_bound', callback = bound, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'quantum_missed', callback = missed, flags = { 'no-writes' } }
 redis.register_function { function_name = 'quantum_backlog', callback = backlog, flags = { 'no-writes' } }
 redis.register_function {
   function_name = 'quantum_version', callback = function() return VERSION end, flags = { 'no-writes' },

@@ -26,7 +26,8 @@ from shared.bus.redis import commit_words
 from shared.contracts import EntryIntent, MarketTick, Message, encode
 from shared.decisions import Received
 from shared.formulas import Regime
-from shared.runner import Runner, Service
+from shared.runner import Runner
+from shared.service import Service
 from shared.session import flat
 from shared.sides import Side
 from shared.streams import BATCH, BY_NAME, MARKET_TICK, TRADE_INTENT, Stream, state_key

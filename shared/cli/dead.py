@@ -26,7 +26,7 @@ from shared.cli.inspect import ConfigOption, JsonOption
 from shared.contracts import BadMessage, decode
 from shared.reading import Reading
 from shared.records import pairs
-from shared.streams import BY_NAME, STREAMS, Stream
+from shared.streams import BY_NAME, STREAMS, Stream, producer_stream
 from shared.why.picture import Letter
 from shared.why.read import letter_of, read_letters, server_time
 from shared.why.words import clock, safe
@@ -35,6 +35,8 @@ dead = typer.Typer(no_args_is_help=True, help="Messages that were put aside, and
 
 #: How often a letter is looked for again where others changed the dead letters meanwhile.
 _TRIES = 20
+#: How the streams of producers outside are named in a letter.
+_PRODUCERS = "producer:"
 _ID = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
 
 StreamArgument = Annotated[str, typer.Argument(help=", ".join(stream.name for stream in STREAMS))]
@@ -101,7 +103,9 @@ def requeue(
     """
     where = _stream(stream)
     with a_desk(config) as desk:
-        words = original_of(_find(desk.client, where, letter))
+        flat = _find(desk.client, where, letter)
+        # What a producer wrote to its own stream goes there, and is checked once more.
+        where, words = _stream(letter_of(letter, flat).stream), original_of(flat)
         if not words:
             _end("The letter holds no message: the entry was removed before it was read.")
         try:
@@ -135,6 +139,8 @@ def drop(
 
 
 def _stream(name: str) -> Stream:
+    if name.startswith(_PRODUCERS):
+        return producer_stream(name.removeprefix(_PRODUCERS))
     if name not in BY_NAME:
         raise typer.BadParameter(f"{name} is no stream; there are {', '.join(BY_NAME)}")
     return BY_NAME[name]

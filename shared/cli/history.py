@@ -19,6 +19,7 @@ from shared.cli.inspect import ConfigOption, JsonOption
 from shared.contracts import FillResult, RefusedResult
 from shared.formulas import risk_per_unit
 from shared.records import NONSENSE, reason_of
+from shared.symbols import as_typed
 from shared.why.chains import fill_name
 from shared.why.picture import Said, Terms
 from shared.why.read import read_picture
@@ -56,7 +57,7 @@ def history(
     not among it.
     """
     with a_desk(config) as desk:
-        picture = read_picture(desk.client, symbol.upper(), Terms())
+        picture = read_picture(desk.client, as_typed(symbol), Terms())
     tell_unreadable(picture.unreadable)
     pasts = pasts_of(picture.results)
     if json_:

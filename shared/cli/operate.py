@@ -33,6 +33,7 @@ from shared.formulas import DEFAULT_LADDER, Rung, floor_to_step, target_qty
 from shared.reading import Reading
 from shared.records import text_of
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MODE_KEY, TRADE_INTENT
+from shared.symbols import as_typed, slug
 from shared.why.chains import is_exit
 from shared.why.lines import line_of
 from shared.why.picture import Picture, Terms
@@ -121,7 +122,7 @@ def close(
     """
     share = None if fraction is None else _share(fraction)
     with a_desk(config) as desk:
-        picture = read_picture(desk.client, symbol.upper(), Terms())
+        picture = read_picture(desk.client, as_typed(symbol), Terms())
         wish = intent_of(story_of(picture), share, now=datetime.now(UTC))
         if isinstance(wish, NotClosed):
             typer.echo(wish.reason, err=True)
@@ -168,7 +169,7 @@ def intent_of(story: Story, share: Decimal | None, *, now: datetime) -> Any:
         "timestamp": _market_time(picture, now),
         "produced_at": now,
         "source": SOURCE,
-        "intent_id": f"{SOURCE}.{picture.symbol}.{int(now.timestamp() * 1000)}",
+        "intent_id": f"{SOURCE}.{slug(picture.symbol)}.{int(now.timestamp() * 1000)}",
         "symbol": picture.symbol,
         "side": held.side.exit,
         "reduceOnly": True,

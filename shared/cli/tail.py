@@ -18,6 +18,7 @@ from shared.contracts import BadMessage, decode
 from shared.reading import Reading
 from shared.records import moment_of, pairs, place
 from shared.streams import BY_NAME, MARKET_TICK, STREAMS, Stream
+from shared.symbols import as_typed, padded
 from shared.why.lines import line_of
 from shared.why.read import Flat
 
@@ -60,7 +61,7 @@ def tail(
     """
     if stream is not None and stream not in BY_NAME:
         raise typer.BadParameter(f"{stream} is no stream; there are {', '.join(BY_NAME)}")
-    wanted = symbol.upper() if symbol else None
+    wanted = as_typed(symbol) if symbol else None
     streams = tuple(s for s in STREAMS if s.name == stream or (not stream and s != MARKET_TICK))
     with a_desk(config) as desk:
         reading = Reading(desk.client)
@@ -141,5 +142,5 @@ def _print(line: Line, *, as_json: bool) -> None:
         return
     message = line.message
     name = getattr(message, "plan_id", None) or getattr(message, "intent_id", None) or ""
-    symbol = f"{message.symbol:<10}"
+    symbol = padded(message.symbol, 10)
     typer.echo(f"{when}  {line.stream.name:<12}  {symbol}  {line_of(message)}  {name}".rstrip())

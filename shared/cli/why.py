@@ -14,6 +14,7 @@ from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.cli.why_show import show
 from shared.sections import terms_of
+from shared.symbols import as_typed
 from shared.why.chains import Chain
 from shared.why.document import as_json
 from shared.why.findings import findings_of, findings_of_one, findings_of_unread
@@ -40,7 +41,9 @@ def why(
     if sum(given is not None for given in (symbol, plan, intent)) != 1:
         raise typer.BadParameter("give a symbol, or --plan, or --intent")
     with a_desk(config) as desk:
-        name = symbol.upper() if symbol else symbol_of(desk.client, plan_id=plan, intent_id=intent)
+        name = (
+            as_typed(symbol) if symbol else symbol_of(desk.client, plan_id=plan, intent_id=intent)
+        )
         if name is None:
             typer.echo(f"no stream and no dead letter tells of {plan or intent}", err=True)
             raise typer.Exit(1)

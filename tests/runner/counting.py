@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.contracts import FullCloseIntent, MarketTick
 from shared.decisions import DeadLetter, Note, Received, Record
-from shared.runner import Service
+from shared.service import Service
 from shared.streams import MARKET_TICK, harvest_key
 from tests.worlds import World
 

@@ -55,7 +55,7 @@ def gate() -> Gate:
 
 
 def line_of(gate: Gate, most: int = 4, kept: int = 2) -> AtOnce[str]:
-    return AtOnce(gate.perform, most=most, kept=kept)
+    return AtOnce(gate, most=most, kept=kept)
 
 
 def all_done(line: AtOnce[str]) -> list[str]:
@@ -111,11 +111,12 @@ def test_a_request_is_under_way_until_its_answers_are_taken(gate: Gate) -> None:
 
 
 def test_what_went_wrong_is_raised_where_the_answers_are_taken() -> None:
-    def perform(_request: object) -> Iterator[object]:
-        raise ZeroDivisionError("a bug")
-        yield
+    class Buggy:
+        def perform(self, _request: object, /) -> Iterator[object]:
+            raise ZeroDivisionError("a bug")
+            yield
 
-    line = AtOnce[str](perform, most=1, kept=0)
+    line = AtOnce[str](Buggy(), most=1, kept=0)
     line.submit("ask", Place("a", 1), "cause")
     with pytest.raises(ZeroDivisionError):
         all_done(line)
@@ -138,11 +139,12 @@ def test_whatever_comes_each_is_performed_once_and_those_of_a_key_in_order(
 ) -> None:
     seen: list[tuple[int, str]] = []
 
-    def perform(request: object) -> Iterator[object]:
-        seen.append(request)  # type: ignore[arg-type]
-        yield request
+    class Noting:
+        def perform(self, request: object) -> Iterator[object]:
+            seen.append(request)  # type: ignore[arg-type]
+            yield request
 
-    line = AtOnce[int](perform, most=3, kept=1)
+    line = AtOnce[int](Noting(), most=3, kept=1)
     for number, (key, rank) in enumerate(asked):
         line.submit((number, key), Place(key, rank), number)
     told: list[int] = []

@@ -13,7 +13,8 @@ import pytest
 from shared.contracts import MarketTick, Message
 from shared.decisions import Received
 from shared.outside import NotYet
-from shared.runner import Runner, Service
+from shared.runner import Runner
+from shared.service import Service
 from shared.streams import MARKET_TICK, TRADE_INTENT, state_key
 from tests.worlds import World
 

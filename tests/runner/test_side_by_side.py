@@ -13,7 +13,8 @@ import pytest
 from shared.at_once import Place
 from shared.contracts import MarketTick, Message
 from shared.decisions import Received
-from shared.runner import Runner, Service
+from shared.runner import Runner
+from shared.service import Service
 from shared.streams import MARKET_TICK, TRADE_INTENT, state_key
 from tests.worlds import MemoryWorld, World
 

@@ -19,7 +19,7 @@ from tests.worlds import RedisWorld
 from .servers import PROGRAMS, a_world_on
 from .test_bus import ack, fill, numbers, owner, read
 
-KEY = APPLY_PLAN.key
+KEY, DEAD = APPLY_PLAN.key, APPLY_PLAN.dead_key
 MOST = 2**64 - 1
 LAST = f"{MOST}-{MOST}"
 
@@ -129,7 +129,7 @@ def test_a_commit_that_was_done_is_known_by_its_number_though_the_ids_ended_mean
 def test_an_entry_of_very_many_fields_is_kept_in_one(world: RedisWorld) -> None:
     words = [word for n in range(6_000) for word in (f"f{n}", "v")]
     call(world.client, "XADD", KEY, LAST, *words)
-    mend(world.client, KEY, by="a test")
+    mend(world.client, KEY, DEAD, by="a test")
     [entry] = world.entries(KEY)
     assert entry.keys() == {"packed"}
     assert entry["packed"].startswith("2:f0,1:v,2:f1,")
@@ -149,7 +149,7 @@ def test_where_a_key_of_another_type_is_in_the_way_nothing_is_half_mended(
     put(world, LAST)
     world.set_string(APPLY_PLAN.dead_key, "in the way")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        mend(world.client, KEY, by="a test")
+        mend(world.client, KEY, DEAD, by="a test")
     assert last_id(world) == LAST.encode()
 
 
@@ -164,14 +164,14 @@ def test_without_one_of_the_rights_nothing_is_half_mended(world: RedisWorld, mis
         connect(world.url.replace("unix://", "unix://some:pw@")) as client,
         pytest.raises(ResponseError, match=r"no right to|no permissions"),
     ):
-        mend(client, KEY, by="a test")
+        mend(client, KEY, DEAD, by="a test")
     assert last_id(world) == LAST.encode()
     assert len(world.entries(KEY)) == 1
 
 
 def test_nothing_is_mended_where_nothing_is_wrong(world: RedisWorld) -> None:
     fill(world, 3)
-    assert mend(world.client, KEY, by="a test") == []
+    assert mend(world.client, KEY, DEAD, by="a test") == []
     assert letters(world) == []
 
 
@@ -252,7 +252,7 @@ def test_every_group_has_before_it_and_in_hand_what_it_had(
     do(client, steps)
     before = {group: seen_by(client, group) for group in GROUPS}
     content = shared_world.entries(KEY)
-    mended = mend(client, KEY, by="a test")
+    mended = mend(client, KEY, DEAD, by="a test")
     assert shared_world.entries(KEY) == content
     assert {group: seen_by(client, group) for group in GROUPS} == before
     says_nothing_of_ids(shared_world, KEY)

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -25,7 +26,7 @@ from shared.reading import Reading
 from shared.records import NONSENSE, moment_of, place, reason_of, text_of
 from shared.session import Session
 from shared.streams import MARKET_TICK
-from shared.ticks import TickGate
+from shared.ticks import MAX_AHEAD, TickGate
 from shared.why.findings import findings_of
 from shared.why.picture import Terms
 from shared.why.read import read_picture, readable
@@ -42,7 +43,12 @@ class Readers:
     """Reads for the board until told to stop; `overview` and `stories` each fill a thread."""
 
     def __init__(
-        self, session: Session, url: str, terms_of: Callable[[str], Terms], board: Board
+        self,
+        session: Session,
+        url: str,
+        terms_of: Callable[[str], Terms],
+        board: Board,
+        max_tick_ahead: timedelta = MAX_AHEAD,
     ) -> None:
         self.prices = Prices()
         self._session = session
@@ -51,7 +57,7 @@ class Readers:
         self._terms_of = terms_of
         self._board = board
         self._read_to = "0-0"
-        self._gate = TickGate()
+        self._gate = TickGate(max_tick_ahead)
 
     def overview(self, every_s: float) -> None:
         """Read the ring again and again, and say so when it cannot be read."""
