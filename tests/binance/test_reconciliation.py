@@ -224,7 +224,9 @@ def test_an_account_that_stays_out_of_sight_does_not_use_up_the_budget(tmp_path:
         desk.ready()
         desk.enter()
         desk.until(desk.holds)
-        desk.venue.faults.script("http_502", method="GET", path="/fapi/v1/userTrades", times=10_000)
+        desk.venue.faults.script(
+            "http_502", method="GET", path="/fapi/v3/positionRisk", times=10_000
+        )
         desk.venue.by_hand(BTC, "SELL", D("0.01"))
         desk.until(lambda: "venue_unreachable" in desk.state.barriers)
         before = len(desk.lines("request"))
