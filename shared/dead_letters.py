@@ -6,38 +6,59 @@ its bytes untouched, as `original:<name>`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from shared.bus import Entry
 from shared.bus.mending import ID_AHEAD
 from shared.contracts import wire
+from shared.contracts.wire import RawFields
 
 #: Every code of a dead letter: those of a message that breaks its contract or is of a far future;
 #: of one that was trimmed away unread, or that ended its reader time and again; of a stream whose
 #: ids were driven up and that was mended; and those of deciders, for an id that came with other
-#: content, a symbol that the venue does not list, and a producer that speaks in another's name.
+#: content, a symbol that the venue does not list, one that apply_layer cannot work out, and a
+#: producer that speaks in another's name.
 CODES = wire.CODES | {
     *("ahead_of_time", "trimmed", "poison"),
     ID_AHEAD,
-    *("id_conflict", "symbol_not_listed", "foreign_source"),
+    *("id_conflict", "symbol_not_listed", "symbol_quarantined", "foreign_source"),
 }
 
 #: With more fields than this the message is kept in one field, `original`, as netstrings
 #: (`4:name,5:value,` and so on): a server takes only so many words in one call.
 MOST_FIELDS = 500
 
+#: Bytes of a message that are kept. No message that can be read has more than a quarter of it, and
+#: a commit of a hundred letters must stay one that the server takes.
+MOST_BYTES = 65_536
+
 
 def dead_letter(
     entry: Entry, *, code: str, detail: str, group: str, at: datetime
 ) -> list[str | bytes]:
     """The fields of the letter, flat; `at` is the wall clock at the reader."""
+    size = sum(len(name) + len(value) for name, value in entry.fields)
+    if size > MOST_BYTES:
+        detail = f"{detail} (of {size:,} bytes the first {MOST_BYTES:,} are kept)"
     letter: list[str | bytes] = [
         "code", code, "detail", detail, "stream", entry.stream.name, "id", entry.id,
         "group", group, "at", at.isoformat(timespec="milliseconds"),
     ]  # fmt: skip
-    if len(entry.fields) > MOST_FIELDS:
-        words = (word for pair in entry.fields for word in pair)
+    fields = entry.fields if size <= MOST_BYTES else tuple(_beginning(entry.fields))
+    if len(fields) > MOST_FIELDS:
+        words = (word for pair in fields for word in pair)
         return [*letter, "original", b"".join(b"%d:%b," % (len(word), word) for word in words)]
-    for name, value in entry.fields:
+    for name, value in fields:
         letter += (b"original:" + name, value)
     return letter
+
+
+def _beginning(fields: RawFields) -> Iterator[tuple[bytes, bytes]]:
+    """As much of a message as is kept of one that is far too long."""
+    room = MOST_BYTES
+    for name, value in fields:
+        if room <= 0:
+            return
+        yield name[:room], value[: max(0, room - len(name))]
+        room -= len(name) + len(value)

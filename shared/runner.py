@@ -109,7 +109,7 @@ class Runner(Generic[S, P]):
         self._cycle_at = 0.0
 
     def run(self) -> None:
-        """Turn until `stop` is set; a batch in hand is finished first.
+        """Turn until `stop` is set; a batch that was begun is finished first.
 
         Raises:
             Superseded, StateLost: this instance is over, and the caller says so.

@@ -77,7 +77,7 @@ class Stream:
 MARKET_TICK = Stream(
     "market.tick",
     MarketTick,
-    writers=("market_feed",),
+    writers=("market_feed", "apply_layer"),
     readers=("harvest_brain", "trading_bot", "apply_layer", "intent_bridge"),
     kept=20_000,
 )

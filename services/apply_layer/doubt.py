@@ -137,14 +137,15 @@ def on_absent(turn: Turn, fact: OrderAbsent) -> None:
 
 
 def _might_stand(turn: Turn, sent: Sent) -> bool:
-    """Whether this is an accepted stop of a position that has no other one.
+    """Whether this is an accepted stop of a position of which no other was seen to stand.
 
     No denial proves its end as long as the venue may deny every stop that there is.
     """
     position = turn.state.positions.get(sent.request.symbol)
     if position is None or not sent.accepted or sent.leg is not Leg.STOP:
         return False
-    return position.stop_order in (None, sent.request.client_order_id)
+    other = turn.state.orders.get(position.stop_order or "")
+    return other is None or not other.seen or other.request == sent.request
 
 
 def _counts(turn: Turn, doubt: Doubt, asked_at: datetime | None) -> bool:

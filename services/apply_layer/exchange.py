@@ -10,7 +10,7 @@ Error codes are the numeric codes of Binance USD-M futures, which the paper venu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -378,3 +378,15 @@ class VenueSnapshot:
         if symbol in self.unread:
             return False
         return self.symbols is None or symbol in self.symbols
+
+    def of(self, symbol: str) -> VenueSnapshot:
+        """What this view says about one symbol."""
+        last = self.last_trades.get(symbol)
+        return replace(
+            self,
+            positions=tuple(p for p in self.positions if p.symbol == symbol),
+            open_orders=tuple(o for o in self.open_orders if o.symbol == symbol),
+            rules=tuple(rules for rules in self.rules if rules.symbol == symbol),
+            symbols=frozenset((symbol,)),
+            last_trades={symbol: last} if last else {},
+        )

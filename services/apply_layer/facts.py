@@ -179,17 +179,11 @@ def on_health(turn: Turn, health: VenueHealth) -> None:
 
 
 def on_quarantined(turn: Turn, fact: Quarantined) -> None:
-    """Remember which symbols the venue's side cannot read, name or trade, and say what changed."""
-    before = {s: q for s, q in turn.state.quarantine.items() if q.code != INCONSISTENT}
+    """Remember which symbols the venue's side cannot read, name or trade, beside our own."""
     own = {s: q for s, q in turn.state.quarantine.items() if q.code == INCONSISTENT}
-    for symbol, found in fact.symbols.items():
-        if before.get(symbol) != found:
-            turn.note(
-                "symbol_quarantined", "error", symbol=symbol, code=found.code, reason=found.reason
-            )
-    for symbol in before.keys() - fact.symbols.keys():
-        turn.note("symbol_free_again", symbol=symbol)
-    turn.state = replace(turn.state, quarantine={**own, **fact.symbols})
+    quarantine = {**own, **fact.symbols}
+    if quarantine != turn.state.quarantine:
+        turn.state = replace(turn.state, quarantine=quarantine)
 
 
 FACTS: dict[type, Callable[[Turn, Any], None]] = {

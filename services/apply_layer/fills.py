@@ -8,7 +8,7 @@ from decimal import Decimal
 from services.apply_layer.exchange import Forced, OrderFilled, Trades
 from services.apply_layer.history import is_harvest
 from services.apply_layer.journal import Leg, Sent, reducing
-from services.apply_layer.limits import reduce_to_cap, safe_stop
+from services.apply_layer.limits import REDUCE_TO_CAP, reduce_to_cap, safe_stop
 from services.apply_layer.positions import Position, added_to, reduced_by
 from services.apply_layer.sendings import own_cause, send_stop, withdraw
 from services.apply_layer.state import LastTrade, TakeProfitMode
@@ -42,7 +42,12 @@ def on_filled(turn: Turn, fact: OrderFilled) -> None:
     if adds:
         _grown(turn, fact, position, sent)
         return
+    before = position
     position = reduced_by(position, fact, harvest=_is_harvest(fact, sent))
+    if sent is not None and sent.action == REDUCE_TO_CAP:
+        # The rungs are shares of what it should have been.
+        cut = before.qty - position.qty
+        position = replace(position, initial_qty=position.initial_qty - cut)
     if not position.qty:
         position = replace(position, stop_loss=None, stop_order=None)
     turn.keep(position)

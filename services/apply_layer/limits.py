@@ -24,6 +24,9 @@ from shared.formulas import (
 )
 from shared.sides import PositionSide
 
+#: The action of an order that closes what is beyond the cap.
+REDUCE_TO_CAP = "REDUCE_TO_CAP"
+
 
 def guard_of(plan: EntryPlan, max_price_deviation: Decimal) -> EntryGuard:
     """The plan's cap is for its own price; as far as the mark may differ, the worth may, too."""
@@ -65,7 +68,7 @@ def reduce_to_cap(turn: Turn, position: Position) -> None:
         "over_cap", "error", symbol=position.symbol, position_id=position.position_id,
         plan_id=position.plan_id, worth=worth, allowed=position.max_notional, closing=excess,
     )  # fmt: skip
-    cause = own_cause(turn, position, "REDUCE_TO_CAP")
+    cause = own_cause(turn, position, REDUCE_TO_CAP)
     number = position.protective_orders
     for part in slices(excess, turn.state.rules[position.symbol].max_qty):
         number += 1

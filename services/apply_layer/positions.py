@@ -32,9 +32,10 @@ class Position:
     time without a live stop so far, in seconds of wall clock; `unprotected_since` starts it.
     `protective_orders` counts the stops and forced closes sent, so that each has an id of its own.
     `shown_at` is when the record last got a price, by the wall clock, and `marks` are the last ones
-    heard, from which the next price is confirmed. `max_notional` is what the owner's caps let it be
-    worth, None where it is not ours. `liquidation_price` is as the venue states it, None where it
-    does not. `history_known` is False until its trades from its opening on were read.
+    heard, from which the next price is confirmed; `heard_at` is when the feed last told one.
+    `max_notional` is what the owner's caps let it be worth, None where it is not ours.
+    `liquidation_price` is as the venue states it, None where it does not.
+    `history_known` is False until its trades from its opening on were read.
     """
 
     position_id: str
@@ -63,6 +64,7 @@ class Position:
     protective_orders: int = 0
     shown_at: datetime | None = None
     marks: Marks | None = None
+    heard_at: datetime | None = None
     max_notional: Decimal | None = None
     liquidation_price: Decimal | None = None
     history_known: bool = True

@@ -11,16 +11,19 @@ from dataclasses import replace
 from decimal import Decimal
 
 from services.apply_layer.adoption import in_flight, take_over
+from services.apply_layer.contained import contained, try_again
 from services.apply_layer.doubt import ask
 from services.apply_layer.exchange import (
     CancelOrder,
     OrderAccepted,
     OrderType,
+    SymbolRules,
     VenuePosition,
     VenueSnapshot,
 )
 from services.apply_layer.facts import on_accepted
 from services.apply_layer.journal import RESTING, RESTING_ID
+from services.apply_layer.limits import reduce_to_cap
 from services.apply_layer.looked import Looked
 from services.apply_layer.outcomes import send_or_refuse
 from services.apply_layer.positions import Position
@@ -38,58 +41,77 @@ _LATE_S = 30.0
 
 
 def on_look(turn: Turn, looked: Looked) -> None:
-    """Bring the venue and the records together, and every position under a stop."""
+    """Bring venue and records together, symbol by symbol, and each position under a stop."""
     heal(turn)
-    snapshot = _believable(turn, looked.snapshot)
-    looked = replace(looked, snapshot=snapshot)
-    _learn_rules(turn, looked)
-    _learn_trades(turn, snapshot)
-    _learn_what_stands(turn, snapshot)
-    if not snapshot.conclusive:
-        _ask_after_what_is_gone(turn, snapshot)
-    held = {position.symbol: position for position in snapshot.positions}
-    for position in _covered(turn, snapshot):
-        if not in_flight(turn, position.symbol, snapshot):
-            _reconcile(turn, position, held.get(position.symbol), snapshot)
-    take_over(turn, snapshot)
-    if snapshot.conclusive:
-        _send_what_never_left(turn, snapshot)
-    for position in _covered(turn, snapshot):
-        protect(turn, position, looked)
-    _tidy(turn, snapshot)
+    snapshot = looked.snapshot
+    for rules in snapshot.rules:
+        with contained(turn, rules.symbol):
+            _learn_rules(turn, rules, looked)
+    for symbol in _told_of(turn, snapshot):
+        with contained(turn, symbol):
+            if _is_late(turn, symbol, snapshot):
+                continue
+        view = replace(looked, snapshot=snapshot.of(symbol))
+        for step in (_bring_together, _protect):
+            with contained(turn, symbol):
+                step(turn, symbol, view)
+        with contained(turn, symbol):
+            try_again(turn, symbol, snapshot.at)
     prove_stops(turn)
 
 
-def _covered(turn: Turn, snapshot: VenueSnapshot) -> list[Position]:
-    return [p for p in turn.state.positions.values() if snapshot.covers(p.symbol)]
-
-
-def _believable(turn: Turn, snapshot: VenueSnapshot) -> VenueSnapshot:
-    """The view without the symbols whose position is older than a trade that we have applied."""
-    late = {found.symbol for found in snapshot.positions if _is_late(turn, found)}
-    since = {symbol: turn.state.late.get(symbol, turn.now) for symbol in late}
-    unseen = {s: at for s, at in turn.state.late.items() if not snapshot.covers(s)}
-    if since | unseen != turn.state.late:
-        turn.state = replace(turn.state, late=since | unseen)
-    late = {symbol for symbol in late if age_s(turn, since[symbol]) < _LATE_S}
-    if not late:
-        return snapshot
-    told = {p.symbol for p in snapshot.positions} | turn.state.positions.keys()
-    told |= {sent.request.symbol for sent in turn.state.orders.values()}
+def _told_of(turn: Turn, snapshot: VenueSnapshot) -> list[str]:
+    """The symbols that view or state say anything about, as far as the view covers them."""
+    state = turn.state
+    told = {found.symbol for found in snapshot.positions}
     told |= {order.symbol for order in snapshot.open_orders}
-    kept = {symbol for symbol in told if snapshot.covers(symbol)} - late
-    return replace(
-        snapshot,
-        symbols=frozenset(kept),
-        positions=tuple(p for p in snapshot.positions if p.symbol not in late),
-        open_orders=tuple(o for o in snapshot.open_orders if o.symbol not in late),
+    told |= {sent.request.symbol for sent in state.orders.values()}
+    told |= snapshot.last_trades.keys() | state.positions.keys() | state.left_alone.keys()
+    told |= state.late.keys() | state.unexplained.keys() | state.quarantine.keys()
+    return sorted(symbol for symbol in told if snapshot.covers(symbol))
+
+
+def _bring_together(turn: Turn, symbol: str, looked: Looked) -> None:
+    """What the venue holds of a symbol and what we do: the same, or a doubt, or somebody else's."""
+    snapshot = looked.snapshot
+    _learn_trades(turn, snapshot)
+    _learn_what_stands(turn, snapshot)
+    if not snapshot.conclusive:
+        _ask_after_what_is_gone(turn, symbol, snapshot)
+    position = turn.state.positions.get(symbol)
+    if position is not None and not in_flight(turn, symbol, snapshot):
+        found = snapshot.positions[0] if snapshot.positions else None
+        _reconcile(turn, position, found, snapshot)
+    take_over(turn, snapshot)
+    if snapshot.conclusive:
+        _send_what_never_left(turn, symbol, snapshot)
+
+
+def _protect(turn: Turn, symbol: str, looked: Looked) -> None:
+    position = turn.state.positions.get(symbol)
+    if position is not None:
+        reduce_to_cap(turn, position)
+        protect(turn, turn.state.positions[symbol], looked)
+    _tidy(turn, looked.snapshot)
+
+
+def _is_late(turn: Turn, symbol: str, snapshot: VenueSnapshot) -> bool:
+    """Whether a position is shown as before its last trade, both by the venue's own times.
+
+    A view that is late says nothing, unless it has been so for long.
+    """
+    last = turn.state.trades.get(symbol)
+    late = last is not None and any(
+        found.symbol == symbol and found.updated_at is not None and found.updated_at < last.at
+        for found in snapshot.positions
     )
-
-
-def _is_late(turn: Turn, found: VenuePosition) -> bool:
-    """Whether a position is shown as before its last trade, both by the venue's own times."""
-    last = turn.state.trades.get(found.symbol)
-    return last is not None and found.updated_at is not None and found.updated_at < last.at
+    since = turn.state.late.get(symbol)
+    if late and since is None:
+        turn.state = replace(turn.state, late={**turn.state.late, symbol: turn.now})
+    elif not late and since is not None:
+        rest = {s: at for s, at in turn.state.late.items() if s != symbol}
+        turn.state = replace(turn.state, late=rest)
+    return late and age_s(turn, since or turn.now) < _LATE_S
 
 
 def _learn_trades(turn: Turn, snapshot: VenueSnapshot) -> None:
@@ -100,12 +122,11 @@ def _learn_trades(turn: Turn, snapshot: VenueSnapshot) -> None:
             turn.state = replace(turn.state, trades=trades)
 
 
-def _learn_rules(turn: Turn, looked: Looked) -> None:
-    for rules in looked.snapshot.rules:
-        if looked.starting or turn.state.rules.get(rules.symbol) != rules:
-            known = {**turn.state.rules, rules.symbol: rules}
-            turn.state = replace(turn.state, rules=known)
-            turn.stated("POSITION", rules.symbol, looked.snapshot.at)
+def _learn_rules(turn: Turn, rules: SymbolRules, looked: Looked) -> None:
+    if looked.starting or turn.state.rules.get(rules.symbol) != rules:
+        known = {**turn.state.rules, rules.symbol: rules}
+        turn.state = replace(turn.state, rules=known)
+        turn.stated("POSITION", rules.symbol, looked.snapshot.at)
 
 
 def _learn_what_stands(turn: Turn, snapshot: VenueSnapshot) -> None:
@@ -142,6 +163,10 @@ def _reconcile(
         changed = replace(
             changed, initial_qty=position.initial_qty + added, entry_price=found.entry_price
         )
+        if position.max_notional is not None:
+            # What somebody else has added is no excess of ours.
+            cap = position.max_notional + added * found.entry_price
+            changed = replace(changed, max_notional=cap)
     if not qty:
         changed = replace(changed, stop_loss=None, stop_order=None)
     turn.keep(changed)
@@ -165,20 +190,20 @@ def _explained(turn: Turn, symbol: str) -> None:
         turn.state = replace(turn.state, unexplained=rest)
 
 
-def _send_what_never_left(turn: Turn, snapshot: VenueSnapshot) -> None:
+def _send_what_never_left(turn: Turn, symbol: str, snapshot: VenueSnapshot) -> None:
     """A crash may fall between the journal and the venue; what the venue lacks is sent now."""
     standing = {order.client_order_id for order in snapshot.open_orders}
-    for sent in tuple(turn.state.orders.values()):
+    for sent in turn.orders_of(symbol):
         if not sent.accepted and sent.request.client_order_id not in standing:
             send_or_refuse(turn, sent, snapshot.at)
 
 
-def _ask_after_what_is_gone(turn: Turn, snapshot: VenueSnapshot) -> None:
+def _ask_after_what_is_gone(turn: Turn, symbol: str, snapshot: VenueSnapshot) -> None:
     """An order that was accepted and is on no list was filled, withdrawn or refused: ask which."""
     standing = {order.client_order_id for order in snapshot.open_orders}
-    for sent in turn.state.orders.values():
+    for sent in turn.orders_of(symbol):
         gone = sent.accepted and sent.request.client_order_id not in standing
-        if gone and snapshot.covers(sent.request.symbol) and not is_after(sent, snapshot):
+        if gone and not is_after(sent, snapshot):
             ask(turn, sent)
 
 

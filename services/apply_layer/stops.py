@@ -53,10 +53,11 @@ def protect(turn: Turn, position: Position, looked: Looked) -> None:
     if denied and not _is_past(naked, snapshot, denied) and not (overdue and _refused(turn, naked)):
         _insist(turn, naked, denied, waiting)
         return
-    if overdue:
+    failed = bool(waiting or denied) or _refused(turn, naked)
+    if overdue and failed:
         bar_entries(turn, naked)
         flatten(turn, naked, "no stop could be placed")
-    if not overdue or refusal_of(turn, Leg.FLATTEN, position.symbol) is not None:
+    if not (overdue and failed) or refusal_of(turn, Leg.FLATTEN, position.symbol) is not None:
         _place(turn, turn.state.positions[position.symbol], waiting)
 
 

@@ -61,6 +61,7 @@ def _stored(turn: Turn) -> Iterable[datetime | None]:
     for position in state.positions.values():
         yield position.unprotected_since
         yield position.shown_at
+        yield position.heard_at
     for sent in state.orders.values():
         yield sent.request.sent_at
         if sent.doubt is not None:
@@ -84,6 +85,7 @@ def _position(position: Position, now: datetime) -> Position:
         position,
         unprotected_since=_past(position.unprotected_since, now),
         shown_at=_past(position.shown_at, now),
+        heard_at=_past(position.heard_at, now),
     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from services.apply_layer.exchange import OrderFilled
+from services.apply_layer.exchange import OrderFilled, Quarantine
 from services.apply_layer.journal import Leg, Proof, Sent
 from services.apply_layer.positions import Position, position_block, position_record
-from services.apply_layer.state import ORDERS, Policy, State
+from services.apply_layer.state import INCONSISTENT, ORDERS, Policy, State
 from shared.contracts import (
     FillResult,
     PositionResult,
@@ -25,6 +26,8 @@ from shared.symbols import slug
 _ID_LENGTH_MAX = 64
 #: Proofs that ended a doubt, kept for whoever asks how.
 _PROOFS_KEPT = 500
+#: What a missing rule or a value that makes no sense raises: one symbol's trouble, no bug of all.
+ONE_SYMBOL_S = (ValueError, LookupError, ArithmeticError)
 
 
 class Turn:
@@ -36,6 +39,8 @@ class Turn:
         self.now = now
         self.mode = mode
         self.outputs: list[object] = []
+        #: Symbols of which something could not be worked out or told, each with the reason.
+        self.failed: dict[str, str] = {}
         #: Symbols whose position has grown in this decision: one stop for all that was added.
         self.needs_stop: dict[str, None] = {}
 
@@ -53,7 +58,27 @@ class Turn:
         self.state = replace(self.state, positions=others)
         if not position.qty:
             self._forget_troubles(position.symbol)
-        self.outputs.append(position_record(position))
+        with self._telling(position.symbol):
+            self.outputs.append(position_record(position))
+
+    def quarantine(self, symbol: str, error: Exception) -> None:
+        """Something of one symbol cannot be worked out: it takes no entry until it can."""
+        what = " ".join(str(error).split())[:200] or "no reason"
+        reason = (
+            f"{type(error).__name__}: {what}; its protection goes on as far as it can be worked"
+            " out, close it by hand if it must not wait"
+        )
+        self.failed[symbol] = reason
+        found = Quarantine(INCONSISTENT, reason)
+        self.state = replace(self.state, quarantine={**self.state.quarantine, symbol: found})
+
+    @contextmanager
+    def _telling(self, symbol: str) -> Iterator[None]:
+        """What is decided stands, even if it cannot be told."""
+        try:
+            yield
+        except ONE_SYMBOL_S as error:
+            self.quarantine(symbol, error)
 
     def _forget_troubles(self, symbol: str) -> None:
         """What was said against a position's protection and size ends with it."""
@@ -115,23 +140,25 @@ class Turn:
 
     def filled(self, fill: OrderFilled, status: Any, position: Position, sent: Sent | None) -> None:
         """Publish a trade."""
-        result = FillResult(
-            **self._head(f"fill.{fill.trade_id}", fill.at, sent),
-            **position_block(position, self.state.rules[fill.symbol]),
-            status=status,
-            side=fill.side,
-            reduceOnly=fill.reduce_only,
-            order_id=fill.order_id,
-            client_order_id=fill.client_order_id,
-            filled_qty=fill.qty,
-            avg_price=fill.price,
-            fee=fill.fee,
-            fee_asset=fill.fee_asset,
-            fee_asset_qty=fill.fee_asset_qty,
-            realized_pnl=fill.realized_pnl,
-            reason=sent.action if sent else forced_by(fill),
-        )
-        self.outputs.append(result)
+        with self._telling(fill.symbol):
+            self.outputs.append(
+                FillResult(
+                    **self._head(f"fill.{fill.trade_id}", fill.at, sent),
+                    **position_block(position, self.state.rules[fill.symbol]),
+                    status=status,
+                    side=fill.side,
+                    reduceOnly=fill.reduce_only,
+                    order_id=fill.order_id,
+                    client_order_id=fill.client_order_id,
+                    filled_qty=fill.qty,
+                    avg_price=fill.price,
+                    fee=fill.fee,
+                    fee_asset=fill.fee_asset,
+                    fee_asset_qty=fill.fee_asset_qty,
+                    realized_pnl=fill.realized_pnl,
+                    reason=sent.action if sent else forced_by(fill),
+                )
+            )
         self.note(
             "fill",
             symbol=fill.symbol,
@@ -142,20 +169,21 @@ class Turn:
             realized_pnl=fill.realized_pnl,
             remaining=position.qty,
             position_id=position.position_id,
-            plan_id=result.plan_id,
+            plan_id=sent.plan_id if sent else None,
         )
 
     def stop_moved(self, position: Position, sent: Sent, at: datetime) -> None:
         """Publish that the stop stands."""
-        self.outputs.append(
-            StopMovedResult(
-                **self._head(f"stop.{sent.request.client_order_id}", at, sent),
-                **position_block(position, self.state.rules[position.symbol]),
-                status="STOP_MOVED",
-                order_id=sent.order_id,
-                client_order_id=sent.request.client_order_id,
+        with self._telling(position.symbol):
+            self.outputs.append(
+                StopMovedResult(
+                    **self._head(f"stop.{sent.request.client_order_id}", at, sent),
+                    **position_block(position, self.state.rules[position.symbol]),
+                    status="STOP_MOVED",
+                    order_id=sent.order_id,
+                    client_order_id=sent.request.client_order_id,
+                )
             )
-        )
         self.note(
             "stop",
             symbol=position.symbol,
@@ -188,14 +216,15 @@ class Turn:
         statements = {**self.state.statements, symbol: number}
         self.state = replace(self.state, statements=statements)
         name = f"{word}.{slug(symbol)}.{number}"
-        self.outputs.append(
-            PositionResult(
-                **self._head(name, at, None),
-                **position_block(position, self.state.rules[symbol]),
-                status=status,
-                reason=reason,
+        with self._telling(symbol):
+            self.outputs.append(
+                PositionResult(
+                    **self._head(name, at, None),
+                    **position_block(position, self.state.rules[symbol]),
+                    status=status,
+                    reason=reason,
+                )
             )
-        )
 
     def refused(
         self,
@@ -212,18 +241,18 @@ class Turn:
     ) -> None:
         """Publish that a plan came to nothing."""
         head = self._head(_refusal_id(plan_id), at, None)
-        rules = self.state.rules[symbol]
-        self.outputs.append(
-            RefusedResult(
-                **(head | {"plan_id": plan_id, "intent_id": intent_id}),
-                **position_block(self.state.positions.get(symbol), rules),
-                status=status,
-                side=side,
-                reduceOnly=reduce_only,
-                error_code=code,
-                reason=reason[:512],
+        with self._telling(symbol):
+            self.outputs.append(
+                RefusedResult(
+                    **(head | {"plan_id": plan_id, "intent_id": intent_id}),
+                    **position_block(self.state.positions.get(symbol), self.state.rules[symbol]),
+                    status=status,
+                    side=side,
+                    reduceOnly=reduce_only,
+                    error_code=code,
+                    reason=reason[:512],
+                )
             )
-        )
         self.note(
             "refused", "warning", symbol=symbol, status=status, code=code, reason=reason,
             plan_id=plan_id, intent_id=intent_id,

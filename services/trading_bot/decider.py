@@ -35,7 +35,7 @@ from services.trading_bot.bars import (
     with_tick,
 )
 from services.trading_bot.strategies import MarketView, Signal, Strategy
-from shared.contracts import HISTORY_SOURCE, EntryIntent, MarketTick
+from shared.contracts import HISTORY_SOURCE, VENUE_SOURCE, EntryIntent, MarketTick
 from shared.contracts.values import LEVERAGE_MAX
 from shared.decisions import Note, Received
 from shared.formulas import MarketState, Regime
@@ -112,7 +112,7 @@ class State:
 def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State, Sequence[object]]:
     """Decide one tick. One that is not newer than the last of its symbol changes nothing."""
     tick = received.event
-    if not isinstance(tick, MarketTick):
+    if not isinstance(tick, MarketTick) or tick.source == VENUE_SOURCE:
         return state, ()
     symbol = tick.symbol
     if policy.symbols is not None and symbol not in policy.symbols:

@@ -75,21 +75,21 @@ class RedisBus:
 
     def _create_group(self, stream: Stream, finished: bytes | None) -> None:
         """Make the group where it is not there: a new one reads all, a lost one goes on."""
+        about: dict[bytes, Any] = {}
+        if self._commands.exists(stream.key):
+            about = _hash(call(self._commands, "XINFO", "STREAM", stream.key))
+        # A stream that was made anew, or whose ids were lowered, is read from its beginning.
+        if about and finished and _number(about[b"last-generated-id"]) >= _number(finished):
+            start: tuple[Any, ...] = (finished,)
+        else:
+            # All that is there is unread, and what was there before concerns nobody.
+            gone = about.get(b"entries-added", 0) - about.get(b"length", 0)
+            start = ("0", "MKSTREAM", "ENTRIESREAD", gone)
         try:
-            after = "0"
-            if finished is not None and not self._is_another(stream, finished):
-                after = finished.decode()
-            self._commands.xgroup_create(stream.key, self._daemon, id=after, mkstream=True)
+            call(self._commands, "XGROUP", "CREATE", stream.key, self._daemon, *start)
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
-
-    def _is_another(self, stream: Stream, finished: bytes) -> bool:
-        """Whether the stream was made anew, or its ids were lowered, since so much was finished."""
-        if not self._commands.exists(stream.key):
-            return True
-        info = _hash(call(self._commands, "XINFO", "STREAM", stream.key))
-        return _number(info[b"last-generated-id"]) < _number(finished)
 
     def read(self, *, count: int, block_ms: int) -> list[Entry]:
         """Return unfinished entries first, then new ones; see `Bus.read`."""

@@ -15,7 +15,13 @@ from shared.contracts.apply_result import (
     RefusedResult,
     StopMovedResult,
 )
-from shared.contracts.market_tick import HISTORY_SOURCE, LOCKSTEP_SOURCE, REPLAY_SOURCE, MarketTick
+from shared.contracts.market_tick import (
+    HISTORY_SOURCE,
+    LOCKSTEP_SOURCE,
+    REPLAY_SOURCE,
+    VENUE_SOURCE,
+    MarketTick,
+)
 from shared.contracts.message import Message
 from shared.contracts.trade_intent import (
     EntryIntent,
@@ -31,6 +37,7 @@ __all__ = [
     "HISTORY_SOURCE",
     "LOCKSTEP_SOURCE",
     "REPLAY_SOURCE",
+    "VENUE_SOURCE",
     "ApplyPlan",
     "ApplyResult",
     "AwaitingExitsPlan",

@@ -13,6 +13,9 @@ HISTORY_SOURCE = "market_feed.history"
 REPLAY_SOURCE = "market_feed.replay"
 #: The same of a replay that waits for its readers: each step is over before the next begins.
 LOCKSTEP_SOURCE = "market_feed.lockstep"
+#: The source of a mark that the venue stated of a held symbol whose feed is silent: a position is
+#: harvested by it, and nothing is opened.
+VENUE_SOURCE = "apply_layer"
 
 
 class MarketTick(Message):

@@ -9,14 +9,23 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from redis import Redis
-from redis.exceptions import BusyLoadingError, ConnectionError, NoPermissionError
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ResponseError,
+)
 
 from shared.bus import BusDown, Commit, RedisBus
 from shared.cli.demo_market import SYMBOL, write_candles
+from shared.metrics import RunnerMetrics
+from shared.session import Session
 from shared.streams import (
     APPLY_PLAN,
     APPLY_RESULT,
@@ -26,6 +35,8 @@ from shared.streams import (
     TRADE_INTENT,
     harvest_key,
     position_key,
+    producer_key,
+    producer_stream,
 )
 from tests.deploy.redis_users import (
     DEPLOYED,
@@ -181,9 +192,9 @@ def test_the_administrator_puts_a_dead_letter_back_in_one_transaction_and_drops_
             transaction.xdel(TRADE_INTENT.dead_key, first)
             transaction.execute()
         assert call(client, "XDEL", TRADE_INTENT.dead_key, second) == 1
-        for words in (("XDEL", TRADE_INTENT.key, "0-1"), ("XADD", TRADE_INTENT.dead_key, "*", "a")):
-            with pytest.raises(NoPermissionError):
-                call(client, *words, "b")
+        for words in (("XTRIM", TRADE_INTENT.key, "MAXLEN", 0), ("XREADGROUP", TRADE_INTENT.key)):
+            with pytest.raises((NoPermissionError, ResponseError)):
+                call(client, *words)
     assert (tester.xlen(TRADE_INTENT.key), tester.xlen(TRADE_INTENT.dead_key)) == (1, 0)
 
 
@@ -371,3 +382,39 @@ def test_every_file_means_the_same_places() -> None:
     script = files["set_passwords.py"]
     assert f'"{socket}"' in script
     assert f'"{acl.parent}"' in script
+
+
+def test_nobody_brings_a_huge_word_into_the_servers_memory(guarded: Guarded) -> None:
+    with (
+        guarded.client(TESTER) as client,
+        pytest.raises((ConnectionError, ResponseError)),
+    ):
+        call(client, "XADD", producer_key("my_signals"), "*", "a", "x" * 2_000_000)
+    with guarded.client(TESTER) as client:
+        assert not client.exists(producer_key("my_signals"))
+
+
+def test_a_producer_that_has_filled_the_server_is_cut_and_the_bridge_goes_on(
+    guarded: Guarded,
+) -> None:
+    stream = producer_stream("my_signals")
+    bus = RedisBus(guarded.url("intent_bridge"), "intent_bridge", producers=(stream,))
+    session = Session(
+        bus, "intent_bridge", metrics=RunnerMetrics(), stop=Event(), producers=(stream,)
+    )
+    with guarded.client(TESTER) as client:
+        session.acquire()
+        for _ in range(80):
+            call(client, "XADD", stream.key, "*", "a", "x" * 500_000)
+        used: Any = client.info("memory")["used_memory"]
+        call(client, "CONFIG", "SET", "maxmemory", used - 5_000_000)
+        try:
+            with pytest.raises(OutOfMemoryError):
+                call(client, "XADD", stream.key, "*", "a", "b")
+            session.commit(Commit(documents={"a/b": b"1"}))
+            assert client.xlen(stream.key) * 500_000 <= 16_000_000
+        finally:
+            call(client, "CONFIG", "SET", "maxmemory", "512mb")
+            client.delete(stream.key)
+            session.commit(Commit(documents={"a/b": None}))
+            bus.close()

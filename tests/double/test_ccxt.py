@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import ccxt
@@ -9,9 +11,16 @@ import pytest
 
 from services.apply_layer.double import Double, ccxt_urls
 
-from .raw import BTC, D, lines
+from .raw import BTC, D, config, lines
 
 MARKET = "BTC/USDT:USDT"
+
+
+@pytest.fixture
+def venue() -> Iterator[Double]:
+    """ccxt signs by the clock of this machine, so the venue goes by it too."""
+    with Double.start(config(clock=time.time)) as running:
+        yield running
 
 
 @pytest.fixture

@@ -276,7 +276,7 @@ def test_an_adl_may_take_a_share(raw: Raw) -> None:
 def test_2013_4166_of_what_is_older_than_90_days_the_venue_tells_nothing(raw: Raw) -> None:
     number = raw.market().json["orderId"]
     raw.venue.faults.script("aged", symbol=BTC, days=100)
-    now = int(time.time() * 1000)
+    now = raw.venue.account.now_ms()
     old = now - 100 * 86_400_000
     assert raw.signed("GET", ORDER, symbol=BTC, orderId=number).code == -2013
     assert raw.signed("GET", TRADES, symbol=BTC, startTime=old, endTime=old + 1000).code == -4166

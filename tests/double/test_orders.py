@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -199,7 +198,7 @@ def test_trades_are_read_by_number_by_order_and_by_at_most_a_week(raw: Raw) -> N
     assert [t["id"] for t in first] == ids[:1]
     order = first[0]["orderId"]
     assert [t["id"] for t in raw.signed("GET", path, symbol=BTC, orderId=order).json] == ids[:1]
-    now, day = int(time.time() * 1000), 86_400_000
+    now, day = raw.venue.account.now_ms(), 86_400_000
     wide = raw.signed("GET", path, symbol=BTC, startTime=now - 8 * day, endTime=now)
     assert wide.code == -1127
     assert raw.signed("GET", path, symbol=BTC, startTime=now - 9 * day).json == []

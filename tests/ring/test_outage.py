@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,16 @@ import pytest
 from shared.cli.story import tell
 from shared.daemon import EXIT_SUPERSEDED
 from shared.server import LocalServer
-from shared.streams import APPLY_PLAN, APPLY_RESULT, DAEMONS, MARKET_TICK
+from shared.streams import (
+    APPLY_PLAN,
+    APPLY_RESULT,
+    COMPANIONS,
+    DAEMONS,
+    MARKET_TICK,
+    STREAMS,
+    TRADE_INTENT,
+    heartbeat_key,
+)
 
 from .live import (
     CLIMB_LADDER,
@@ -20,6 +30,7 @@ from .live import (
     Live,
     a_ring,
     a_server,
+    call,
     entries,
     groups,
     is_quiet,
@@ -31,6 +42,16 @@ from .live import (
 from .messages import entry_intent, send, tick
 
 READERS = tuple(daemon for daemon in DAEMONS if daemon != "market_feed")
+
+GROUPS = (
+    (TRADE_INTENT, "intent_bridge"),
+    (APPLY_RESULT, "intent_bridge"),
+    (APPLY_RESULT, "harvest_brain"),
+    (APPLY_PLAN, "apply_layer"),
+    (APPLY_PLAN, "exitbrain"),
+    (MARKET_TICK, "harvest_brain"),
+    (MARKET_TICK, "apply_layer"),
+)
 
 
 @pytest.fixture
@@ -76,6 +97,47 @@ def test_daemons_that_start_before_their_server_say_so_and_work_when_it_comes(
         assert_nothing_crashed(live)
 
 
+def test_every_program_waits_while_the_server_is_a_replica_and_names_it(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    programs = (*READERS, *COMPANIONS)
+    with a_ring(server, tmp_path, daemons=programs) as live:
+        live.until_standing()
+        beats = [heartbeat_key(program) for program in programs]
+        live.until(lambda: call(live.client, "EXISTS", *beats) == len(beats), "all heartbeats")
+        call(live.client, "REPLICAOF", "127.0.0.1", "1")
+        for program in programs:
+            live.until(partial(names_a_replica, live, program), f"what {program} says")
+        call(live.client, "REPLICAOF", "NO", "ONE")
+        send(live.client, tick("SOLUSDT", "150"))
+        send(live.client, entry_intent("SOLUSDT", "150"))
+        live.until(
+            lambda: [r for r in texts(live.client, APPLY_RESULT) if r["status"] == "FILLED"],
+            "the entry's fill",
+        )
+        assert_nothing_crashed(live)
+        for stream in STREAMS:
+            assert entries(live.client, stream.dead_key) == []
+
+
+def names_a_replica(live: Live, program: str) -> bool:
+    """Whether a program has said that the server is a replica."""
+    return any("is a replica" in line.get("reason", "") for line in live.log(program))
+
+
+def test_a_group_that_somebody_removes_costs_a_start_and_no_letter(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    candles = write_climb(tmp_path)
+    with a_ring(server, tmp_path, settings=SEED, candles=candles) as live:
+        for number, (stream, group) in enumerate(GROUPS):
+            live.until_ticks(30 + 25 * number)
+            call(live.client, "XGROUP", "DESTROY", stream.key, group)
+        live.until_the_end()
+        assert_ended_like_a_quiet_climb(live)
+        assert set(live.ring.restarts) <= {group for _, group in GROUPS}
+
+
 def test_a_server_killed_in_the_middle_of_a_climb_costs_nothing(
     server: LocalServer, tmp_path: Path
 ) -> None:
@@ -113,7 +175,9 @@ def test_a_ring_that_is_told_to_stop_has_nothing_half_done_and_goes_on_where_it_
         live.until_ticks(100)
     with a_ring(server, tmp_path, daemons=(), name="after") as after:
         assert {daemon: live.ring.status(daemon) for daemon in DAEMONS} == dict.fromkeys(DAEMONS, 0)
-        assert {pending for pending, _ in groups(after.client).values()} == {0}
+        pending = {group: count for (_, group), (count, _) in groups(after.client).items() if count}
+        # What waited for its turn was not begun; it is read again, and waits for its turn again.
+        assert pending.keys() <= {"trading_bot"}
         assert len(entries(after.client, MARKET_TICK.key)) < CLIMB_TICKS
     for daemon in DAEMONS:
         assert live.events(daemon)[-1] == "stopped"

@@ -30,7 +30,7 @@ from shared.settings import Settings, SettingsError, load
 from shared.streams import harvest_key, position_key
 from shared.symbols import as_typed, slug
 from shared.why.words import safe
-from tests.double.raw import D, Raw
+from tests.double.raw import D, Raw, lines
 
 from .odd import CHINESE, LISTED, NOT_SYMBOLS, QUARTERLY, symbols
 
@@ -148,6 +148,7 @@ def test_ccxt_signs_what_the_venue_verifies(symbol: str) -> None:
         assert client.fapiPrivatePostOrder(order)["symbol"] == symbol
         (row,) = client.fapiPrivateV3GetPositionRisk({"symbol": symbol})
         assert (row["symbol"], D(row["positionAmt"])) == (symbol, D(10))
+        assert not lines(venue, "signed_decoded")
         assert Raw(venue).get("/fapi/v1/premiumIndex", symbol=symbol).status == 200
 
 

@@ -153,7 +153,11 @@ def _false_proofs(evidence: Evidence) -> Iterator[Violation]:
     """4: what was proved absent is not among what the venue had accepted until then."""
     for order in evidence.lines("order"):
         proof = evidence.documents.get(f"proofs/{order['client_id']}")
-        if proof and proof["verdict"] == "absent" and float(order["t"]) < wall(proof["at"]):
+        if (
+            proof
+            and proof["verdict"] == "absent"
+            and float(order["t"]) < evidence.earliest(proof["at"])
+        ):
             yield _at(4, order, f"{order['client_id']} was proved absent, and it was there")
 
 

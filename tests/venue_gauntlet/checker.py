@@ -26,7 +26,6 @@ from tests.venue_gauntlet.evidence import (
     Line,
     Violation,
     leg_of,
-    wall,
 )
 from tests.venue_gauntlet.timeline import (
     FLAT_LIMIT_S,
@@ -111,7 +110,7 @@ def _late_orders(evidence: Evidence, taken: list[Line]) -> Iterator[Violation]:
     for order in evidence.lines("order"):
         client_id, at = str(order["client_id"]), float(order["t"])
         proof: Any = evidence.documents.get(f"proofs/{client_id}")
-        if not proof or proof["verdict"] != "absent" or wall(proof["at"]) >= at:
+        if not proof or proof["verdict"] != "absent" or evidence.latest(proof["at"]) >= at:
             continue
         tries = [n for n in sent if n["client_id"] == client_id and float(n["began"]) <= at]
         if tries and _successor(taken, tries[-1]) is not None:

@@ -227,19 +227,24 @@ def trust_a_repeated_fill() -> None:
     """A trade that is told a second time is applied a second time."""
 
     def overlapping(real: Any) -> Any:
-        def trades(self: Any, symbol: str) -> Any:
-            kept = self._cursors.get(symbol)
-            if kept is not None and kept[0]:
-                self._cursors[symbol] = (kept[0] - 1, kept[1])
+        def trades(self: Any, symbol: str, purpose: Any) -> Any:
+            kept = self.bookmarks.get(symbol)
+            if kept is not None and kept.number:
+                self.bookmarks[symbol] = replace(kept, number=kept.number - 1)
             try:
-                return real(self, symbol)
+                return real(self, symbol, purpose)
             finally:
                 if kept is not None:
-                    self._cursors[symbol] = kept
+                    self.bookmarks[symbol] = kept
 
         return trades
 
-    _swap(account.Account, "new_trades", overlapping)
+    def all_of_them(self: Any, told: Any) -> Any:
+        self.bookmarks[told.fills[0].symbol] = ledger.bookmark_after(told.fills)
+        return told
+
+    _swap(ledger.Ledger, "new_trades", overlapping)
+    _swap(ledger.Ledger, "hand_out", lambda _real: all_of_them)
     _swap(fills, "_is_news", lambda _real: lambda *_args: True)
 
 

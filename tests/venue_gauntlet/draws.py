@@ -23,6 +23,9 @@ MARKETS: dict[str, tuple[Decimal, Decimal, Decimal, Decimal]] = {
     "SOLUSDT": (D(150), D("0.01"), D("0.01"), D("40")),
     "RIVERUSDT": (D("12.32"), D("0.0001"), D("0.01"), D("300")),
 }
+#: A contract that the suite does not trade, and that some run's venue makes trouble about.
+APART = "币安人生USDT"
+APART_MARKET = (D("0.25"), D("0.0001"), D("1"), D("4000"))
 WALLET = D(100_000)
 #: The stop of an entry is this far from it, as a fraction.
 STOP_AWAY = D("0.02")
@@ -33,6 +36,7 @@ CALL_FAULTS = (
     "executed_then_timed_out", "timed_out_not_executed", "late_accept", "order_in_doubt",
     "http_503_unknown", "http_503_service_unavailable", "http_503_internal",
     "http_408", "http_502", "http_504", "code", "stale_read", "partial_fill_then_cancel",
+    "garbage",
 )  # fmt: skip
 SILENCES = ("rate_limited_429", "banned_418")
 STREAM_FAULTS = (
@@ -58,6 +62,17 @@ ORDER_FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("code", {"code": -1008}),
     ("code", {"code": -1021}),
     ("partial_fill_then_cancel", {"part": D("0.4")}),
+    ("garbage", {"how": "html", "executed": True}),
+    ("garbage", {"how": "cut", "executed": False}),
+)
+#: By how much apply_layer's own wall clock is set, in seconds.
+CLOCK_STEPS = (-3600, -30, -2, 2, 30, 3600)
+#: What the venue withholds of a contract, or says of it.
+TROUBLES_APART: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("symbol_missing", {"pieces": ["all"]}),
+    ("symbol_missing", {"pieces": ["leverageBracket"]}),
+    ("symbol_missing", {"pieces": ["symbolConfig"]}),
+    ("symbol_status", {"status": "SETTLING", "mark": "0"}),
 )
 TRIGGER_FAULTS = ("stop_rejected_at_trigger", "stop_stuck_triggering")
 
@@ -103,6 +118,7 @@ def draw(seed: int) -> Draw:
     for symbol in symbols:
         acts += _story(_chance(seed, symbol), symbol, until)
     acts += _disturbances(_chance(seed, "disturbances"), symbols, until)
+    acts += _oddities(_chance(seed, "oddities"), until)
     acts.sort(key=lambda act: act.at)
     strikes = tuple(_strikes(_chance(seed, "strikes")))
     few = chance.choice(symbols)
@@ -190,6 +206,21 @@ def _disturbances(chance: random.Random, symbols: tuple[str, ...], until: float)
     if chance.random() < 0.15:
         wake = chance.uniform(0.3, 2.5)
         yield Act(chance.uniform(0.5, until), "pause", params={"wake_s": wake})
+
+
+def _oddities(chance: random.Random, until: float) -> Iterator[Act]:
+    """A clock that is set while apply_layer runs, and a contract that the venue denies."""
+    if chance.random() < 0.3:
+        for _ in range(chance.choice((1, 1, 2))):
+            by_s = chance.choice(CLOCK_STEPS)
+            yield Act(chance.uniform(0.3, until), "set_clock", params={"by_s": by_s})
+    if chance.random() < 0.3:
+        at = chance.uniform(0.0, until - 2.0)
+        yield Act(at, "hand_open", APART, {"side": chance.choice(("BUY", "SELL"))})
+        kind, params = chance.choice(TROUBLES_APART)
+        yield Act(at + chance.uniform(0, 1), "trouble_apart", APART, {"kind": kind, "of": params})
+        if chance.random() < 0.5:
+            yield Act(at + chance.uniform(1, 2), "trouble_over", APART)
 
 
 #: Steps that come up only now and then are drawn more often, and earlier.

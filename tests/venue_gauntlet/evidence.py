@@ -52,14 +52,18 @@ class Terms:
     doubt_again_s: float = 10.0
     timeout_s: float = 5.0
     ended_at: float = 0.0
+    #: Symbols that the venue makes trouble about: what is theirs is not judged, what they do to
+    #: others is.
+    apart: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """All that the checker sees.
 
-    `ledger` is the venue's, `plans` and `results` are the streams, `documents` apply_layer's own
-    state with JSON decoded, `records` the position records by symbol, and `notes` what the run
+    `ledger` is the venue's, `plans` and `results` are the streams, `documents` the orders and
+    proofs of apply_layer's own state with JSON decoded, `records` the position records by symbol,
+    and `notes` what the run
     wrote down itself: lives, commits and orders sent by them, and turns of the operator's switch.
     """
 
@@ -75,15 +79,31 @@ class Evidence:
         """Ledger lines of some kinds, in their order."""
         return (line for line in self.ledger if line["kind"] in kinds)
 
+    def earliest(self, text: str) -> float:
+        """The earliest that a moment of apply_layer's clock may have been, as wall seconds.
+
+        A life's clock is off by what the wall clock was off by when the life began.
+        """
+        return wall(text) - max(self._clock_offs)
+
+    def latest(self, text: str) -> float:
+        """The latest that a moment of apply_layer's clock may have been, as wall seconds."""
+        return wall(text) - min(self._clock_offs)
+
+    @property
+    def _clock_offs(self) -> list[float]:
+        return [0.0, *(float(note.get("clock_off_s", 0)) for note in self.noted("acquired"))]
+
     def noted(self, kind: str) -> Iterator[Line]:
         """Notes of one kind, in their order."""
         return (note for note in self.notes if note["kind"] == kind)
 
     @property
     def symbols(self) -> list[str]:
-        """Every symbol that anything was traded, planned or said of."""
+        """Every symbol that anything was traded, planned or said of, but those that are apart."""
         traded = {str(line["symbol"]) for line in self.lines("trade", "order")}
-        return sorted(traded | {plan["symbol"] for plan in self.plans} | set(self.records))
+        told = traded | {plan["symbol"] for plan in self.plans} | set(self.records)
+        return sorted(told - self.terms.apart)
 
     @property
     def posts(self) -> list[Line]:

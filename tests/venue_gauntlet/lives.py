@@ -27,6 +27,7 @@ from shared.runner import Runner
 from shared.settings import SettingsError, load
 from tests.venue_gauntlet.defects import DEFECTS
 from tests.venue_gauntlet.steps import SteppedBus, step_requests
+from tests.venue_gauntlet.wall_clock import WallClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Order:
     environment: dict[str, str]
     notes: str
     log: str
+    clock: str = ""
     strike: str = ""
     nth: int = 1
     how: str = "kill"
@@ -106,6 +108,10 @@ def live(order: Order) -> int:
     if order.defect:
         DEFECTS[order.defect].apply()
     step_requests(fate.reached)
+    wall = WallClock(Path(order.clock)) if order.clock else None
+    off_s = wall.off_s() if wall is not None else 0.0
+    if wall is not None:
+        wall.rule()
     try:
         settings = load(None, os.environ)
         log.configure(daemon="apply_layer", level=settings.log.level, as_json=True)
@@ -114,7 +120,9 @@ def live(order: Order) -> int:
         bus = SteppedBus(settings.redis.url, "apply_layer")
         bus.reached, bus.dies_in_reply, bus.clock = fate.reached, fate.in_reply, time.time
         bus.die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-        bus.acquired = lambda epoch: notes.write("acquired", life=order.life, epoch=epoch)
+        bus.acquired = lambda epoch: notes.write(
+            "acquired", life=order.life, epoch=epoch, clock_off_s=off_s
+        )
         bus.committed = lambda began: notes.write("committed", life=order.life, began=began)
         Runner(made, bus, metrics=metrics, stop=stop).run()
     except SettingsError as error:

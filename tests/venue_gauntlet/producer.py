@@ -21,9 +21,10 @@ from services.apply_layer.double import Double, Refused
 from shared.contracts import EntryPlan, ExitPlan, MarketTick, Message, MoveStopPlan, encode
 from shared.sides import Side
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MARKET_TICK, MODE_KEY
-from tests.venue_gauntlet.draws import MARKETS, STOP_AWAY, Act, Draw
+from tests.venue_gauntlet.draws import APART_MARKET, MARKETS, STOP_AWAY, Act, Draw
 from tests.venue_gauntlet.evidence import Fields, number
 from tests.venue_gauntlet.lives import Notes
+from tests.venue_gauntlet.wall_clock import WallClock
 
 D = Decimal
 #: When a refused wish is asked again, the first time; each time twice as long, up to the last.
@@ -72,6 +73,7 @@ class Producer:
     venue: Double
     draw: Draw
     notes: Notes
+    wall: WallClock
     held: dict[str, Held] = field(default_factory=dict)
     wishes: list[Wish] = field(default_factory=list)
     over: bool = False
@@ -143,7 +145,7 @@ class Producer:
 
     def by_hand(self, act: Act) -> None:
         """Somebody trades in the exchange's app."""
-        _, _, lot, qty = MARKETS[act.symbol]
+        _, _, lot, qty = MARKETS.get(act.symbol, APART_MARKET)
         position = self.venue.position(act.symbol)
         if act.kind == "hand_open":
             if not position:
@@ -198,6 +200,20 @@ class Producer:
         """The operator turns the switch."""
         self.client.set(MODE_KEY, act.params["mode"])
         self.notes.write("mode", mode=act.params["mode"])
+
+    def set_clock(self, act: Act) -> None:
+        """The wall clock of apply_layer's machine is set, under its hands."""
+        self.wall.step(act.params["by_s"])
+        self.notes.write("set_clock", by_s=act.params["by_s"])
+
+    def trouble_apart(self, act: Act) -> None:
+        """The venue denies a contract, or a part of it."""
+        self.venue.faults.script(act.params["kind"], symbol=act.symbol, **act.params["of"])
+
+    def trouble_over(self, act: Act) -> None:
+        """The contract is as all others again."""
+        self.venue.faults.script("symbol_missing", symbol=act.symbol, pieces=[])
+        self.venue.faults.script("symbol_status", symbol=act.symbol, status="TRADING")
 
     # -- listening ----------------------------------------------------------------------------
 
@@ -361,4 +377,7 @@ _ACTS: dict[str, Callable[[Producer, Act], None]] = {
     "down": Producer.down,
     "up": Producer.up,
     "mode": Producer.mode,
+    "set_clock": Producer.set_clock,
+    "trouble_apart": Producer.trouble_apart,
+    "trouble_over": Producer.trouble_over,
 }

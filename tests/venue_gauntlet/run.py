@@ -22,12 +22,22 @@ from shared.bus import load_library
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MODE_KEY, VENUE_KEY, position_key, state_key
 from tests.venue_gauntlet.checker import check
 from tests.venue_gauntlet.defects import DEFECTS
-from tests.venue_gauntlet.draws import CALL_FAULTS, FAULT_RATE, MARKETS, WALLET, Draw, draw
+from tests.venue_gauntlet.draws import (
+    APART,
+    APART_MARKET,
+    CALL_FAULTS,
+    FAULT_RATE,
+    MARKETS,
+    WALLET,
+    Draw,
+    draw,
+)
 from tests.venue_gauntlet.evidence import Evidence, Terms, Violation, leg_of, number
 from tests.venue_gauntlet.lives import Notes, Order
 from tests.venue_gauntlet.producer import Producer
 from tests.venue_gauntlet.supervisor import Supervisor
 from tests.venue_gauntlet.timeline import dead_times, seconds_in, timeline, trouble_in, troubles
+from tests.venue_gauntlet.wall_clock import WallClock
 from tests.venue_gauntlet.zygote import Zygote
 
 #: How long a life with a defect is waited for: as long as the limits that are judged need.
@@ -102,6 +112,7 @@ class Run:
         self._witness = Redis.from_url(url, protocol=2)
         folder.mkdir(parents=True, exist_ok=True)
         self._notes = Notes(folder / "notes.jsonl")
+        self._wall = WallClock(folder / "clock")
 
     def go(self) -> Outcome:
         """Run it, and judge it."""
@@ -109,7 +120,7 @@ class Run:
         self._client.flushall()
         load_library(self._client)
         config = DoubleConfig(
-            symbols={symbol: MARKETS[symbol][0] for symbol in self.draw.symbols},
+            symbols={s: MARKETS[s][0] for s in self.draw.symbols} | {APART: APART_MARKET[0]},
             max_market_qty=self.draw.most,
             wallet=WALLET,
             api_key=KEY,
@@ -122,6 +133,7 @@ class Run:
         self._client.close()
         self._witness.close()
         self._notes.close()
+        self._wall.close()
         return self._judge(evidence, unquiet, time.monotonic() - started)
 
     def _was_journalled(self, client_id: str) -> bool:
@@ -136,12 +148,13 @@ class Run:
             environment=self._environment(venue),
             notes=str(self._folder / "notes.jsonl"),
             log=str(self._folder / "apply_layer.log"),
+            clock=str(self._folder / "clock"),
             defect=self._defect,
         )
         chosen = DEFECTS[self._defect].strikes if self._defect else ()
         strikes = chosen or self.draw.strikes
         lives = Supervisor(self._zygote, pattern, strikes, self._notes)
-        around = Producer(self._client, venue, self.draw, self._notes)
+        around = Producer(self._client, venue, self.draw, self._notes, self._wall)
         lives.start()
         self._until_seen(lives)
         begun = time.monotonic()
@@ -196,6 +209,8 @@ class Run:
         venue.faults.clear()
         venue.faults.script("clock_skew", offset_ms=0)
         venue.faults.script("venue_up")
+        venue.faults.script("symbol_missing", symbol=APART, pieces=[])
+        venue.faults.script("symbol_status", symbol=APART, status="TRADING")
         self._client.set(MODE_KEY, "RUN")
         self._notes.write("mode", mode="RUN")
         deadline = time.monotonic() + self._quiet_s
@@ -224,6 +239,8 @@ class Run:
         for name, document in documents.items():
             if name.startswith(b"orders/"):
                 order = json.loads(document)
+                if order["request"]["symbol"] == APART:
+                    continue
                 if order["doubt"] or not order["accepted"] or order["leg"] != "s":
                     return f"an order without an outcome: {name.decode()}"
         stops = Counter(
@@ -253,7 +270,7 @@ class Run:
             documents={
                 name.decode(): json.loads(value)
                 for name, value in documents.items()
-                if not name.startswith(b"_")
+                if name.startswith((b"orders/", b"proofs/"))
             },
             records={
                 symbol: record for symbol in self.draw.symbols if (record := self._record(symbol))
@@ -264,6 +281,7 @@ class Run:
                 doubt_again_s=self._waits.doubt_again_s,
                 timeout_s=self._waits.timeout_s,
                 ended_at=time.time(),
+                apart=frozenset({APART}),
             ),
         )
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import requests
 import urllib3.connection
 
+from services.apply_layer.binance.http import Http
 from shared.bus import Commit, Entry, RedisBus
 from shared.bus.redis import commit_words
 
@@ -77,15 +77,14 @@ class SteppedBus(RedisBus):
 def step_requests(reached: Reached) -> None:
     """Tell of each HTTP call of this process, before it, while it is under way, and after it."""
     under_way = threading.local()
-    session: Any = requests.Session
     connection: Any = urllib3.connection.HTTPConnection
-    request, getresponse = session.request, connection.getresponse
+    exchange, getresponse = Http.exchange, connection.getresponse
 
-    def stepped(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        call, client_id = call_of(method, url, kwargs.get("data"))
+    def stepped(self: Http, method: str, url: str, headers: Any, body: Any) -> Any:
+        call, client_id = call_of(method, url, body)
         under_way.call = (call, client_id)
         reached(f"before_{call}", client_id)
-        answer = request(self, method, url, *args, **kwargs)
+        answer = exchange(self, method, url, headers, body)
         reached(f"after_{call}", client_id)
         return answer
 
@@ -94,7 +93,8 @@ def step_requests(reached: Reached) -> None:
         reached(f"sent_{call}", client_id)
         return getresponse(self, *args, **kwargs)
 
-    session.request, connection.getresponse = stepped, answered
+    Http.exchange = stepped  # type: ignore[method-assign]
+    connection.getresponse = answered
 
 
 def call_of(method: str, url: str, body: object) -> tuple[str, str]:

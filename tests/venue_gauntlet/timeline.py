@@ -138,6 +138,8 @@ def _read(evidence: Evidence) -> tuple[list[Span], list[Span], list[Span]]:
     symbols: dict[str, _Symbol] = {}
     for line in evidence.lines("order", "ended", "trade", "mark"):
         name, at = str(line["symbol"]), float(line["t"])
+        if name in evidence.terms.apart:
+            continue
         state = symbols.setdefault(name, _Symbol())
         was_covered, stood = state.covered, len(state.stops)
         _apply(state, line)

@@ -65,6 +65,7 @@ class BinanceVenue:
         *,
         reconcile_every_s: float = 30.0,
         watch_every_s: float = 1.0,
+        beat_every_s: float = 1.0,
         drift_ms: int = 500,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,13 +75,14 @@ class BinanceVenue:
         self._identity = identity
         self._reconcile_every_s = reconcile_every_s
         self._watch_every_s = watch_every_s
+        self._beat_every_s = beat_every_s
         self._watch_at = self._stops_at = self._past_at = 0.0
         self._lost_s = _LOST_S
         self._drift_ms = drift_ms
         self._monotonic = monotonic
         self._begun = self._seen = False
         self._lost = True
-        self._look_at = 0.0
+        self._look_at = self._beat_at = 0.0
         self._barriers = Barriers(client.budget)
         self._orders = Orders(client, account, ring=stream.ring)
         self._performed = Performed()
@@ -188,7 +190,9 @@ class BinanceVenue:
         if self._account.modes.in_doubt:
             self._read_modes()
         yield from self._health()
-        if not self._lost:
+        if not self._lost and self._monotonic() >= self._beat_at:
+            # By the clock, not by the bell: an answer that rings would else be asked for at once.
+            self._beat_at = self._monotonic() + self._beat_every_s
             yield Beat()
 
     # -- looking ------------------------------------------------------------------------------

@@ -215,7 +215,8 @@ class Desk:
         if not self._known(method, path):
             raise Refused(-5000, f"Path {path}, Method {method} is invalid", http=404)
         self.gate.check_key(key)
-        self.gate.check_signature(call.signed, asked, self._account.now_ms())
+        if not self.gate.check_signature(call.signed, asked, self._account.now_ms()):
+            self._account.ledger.write("signed_decoded", path=path, method=method)
         return self._strike(call, lambda: self._execute(method, path, asked))
 
     @staticmethod
