@@ -30,7 +30,7 @@ from services.apply_layer.binance.ledger import Bookmark, Ledger, bookmark_after
 from services.apply_layer.binance.listing import Listing
 from services.apply_layer.binance.modes import HEDGE_MODE, Modes
 from services.apply_layer.binance.past import Pasts, with_its_past
-from services.apply_layer.binance.quarantine import Quarantines, SymbolUnread
+from services.apply_layer.binance.quarantine import Quarantines
 from services.apply_layer.binance.views import Look, View
 from services.apply_layer.binance.wire import position_of
 from services.apply_layer.exchange import (
@@ -102,8 +102,6 @@ class Account:
     def documents(self) -> dict[str, bytes]:
         """How far funding was told, if that is news."""
         return self._funding.documents()
-
-    # -- what everything hangs on ---------------------------------------------------------------
 
     def begin(self) -> None:
         """Read the modes and the rules for the first time. Raises VenueError, NoAnswer."""
@@ -193,9 +191,10 @@ class Account:
         scope = {s for s in named if s not in look.unread} - busy
         orders = self._orders(look, {s for s in scope if self._exists(s, look.held)})
         self._learn_setups(look, scope)
-        for symbol in sorted(scope, key=lambda s: (s not in look.held.rows, s)):
-            if symbol not in look.unread:
-                self._symbol(look, symbol, venue_now, whole=whole)
+        ordered = sorted(scope - look.unread.keys(), key=lambda s: (s not in look.held.rows, s))
+        self._read_trades(look, ordered, whole=whole)
+        for symbol in ordered:
+            self._symbol(look, symbol, venue_now)
         look.later |= busy & named
         return self._closed(look, symbols, scope, orders, now)
 
@@ -296,7 +295,14 @@ class Account:
 
     # -- one symbol -----------------------------------------------------------------------------
 
-    def _symbol(self, look: Look, symbol: str, venue_now: datetime, *, whole: bool) -> None:
+    def _read_trades(self, look: Look, symbols: list[str], *, whole: bool) -> None:
+        """The trades of some symbols, side by side; of too many the turn comes with the next."""
+        known = [s for s in symbols if s in self.ledger.bookmarks]
+        wanted = [s for s in known if self._has_news(look, s, whole=whole)]
+        look.later |= set(wanted[_TRADES_A_LOOK:])
+        look.trades = self.ledger.several(wanted[:_TRADES_A_LOOK], look.purpose)
+
+    def _symbol(self, look: Look, symbol: str, venue_now: datetime) -> None:
         row = look.held.rows.get(symbol)
         position = None if row is None else position_of(row, self.modes.leverage_of(row))
         try:
@@ -304,25 +310,22 @@ class Account:
                 at = venue_now if position is None else position.updated_at or venue_now
                 look.bookmarks[symbol] = Bookmark(0, at)
                 position = position and self._meet(look, position)
-            elif self._has_news(look, symbol, whole=whole):
+            elif symbol in look.trades:
                 position = self._catch_up(look, symbol, position)
-        except SymbolUnread as error:
-            look.unread[symbol] = error.why
-            return
         except VenueError as error:
             why = of_one_symbol(error)
+            # Of what is held no more there is nothing left to ask after.
             if position is not None:
                 look.unread[symbol] = why
                 return
-            # It is held no more, and there is nothing left to ask after.
         except NoAnswer as error:
             look.unread[symbol] = unanswered(error, seen=True)
             return
         self.pasts.seen(symbol, position)
         if position is not None:
             if symbol in self._past_unread:
-                self._past_unread.discard(symbol)
                 self.pasts.want(position)
+            self._past_unread.discard(symbol)
             look.positions.append(position)
 
     def _has_news(self, look: Look, symbol: str, *, whole: bool) -> bool:
@@ -341,14 +344,11 @@ class Account:
     def _catch_up(
         self, look: Look, symbol: str, position: VenuePosition | None
     ) -> VenuePosition | None:
-        if look.trades_read >= _TRADES_A_LOOK:
-            look.later.add(symbol)
-            return position
-        look.trades_read += 1
-        trades = self.ledger.new_trades(symbol, look.purpose)
+        trades = look.trades[symbol]
+        if isinstance(trades, Exception):
+            raise trades
         look.bookmarks[symbol] = bookmark_after(trades) if trades else self.ledger.bookmarks[symbol]
-        if trades:
-            look.facts.append(Trades(trades))
+        look.facts += [Trades(trades)] if trades else []
         return position and with_its_past(position, trades)
 
     def _meet(self, look: Look, position: VenuePosition) -> VenuePosition:
@@ -385,8 +385,6 @@ class Account:
         told = read_rows(self._client, BALANCE, purpose=purpose)
         counted = self.listing.quotes()
         return sum((row.balance for row in told.rows if row.asset in counted), Decimal(0))
-
-    # -- for single orders ----------------------------------------------------------------------
 
     def open_orders(self, symbol: str) -> list[OpenOrder]:
         """Both books of a symbol. Raises VenueError, NoAnswer."""

@@ -126,6 +126,8 @@ def of_one_symbol(error: VenueError) -> Quarantine:
 
 def unanswered(error: NoAnswer, *, seen: bool) -> Quarantine:
     """Why a read of one symbol had no answer; raises the error again where the venue is silent."""
+    if isinstance(error, SymbolUnread):
+        return error.why
     if error.waited or not seen:
         raise error
     return Quarantine(

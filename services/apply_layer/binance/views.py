@@ -8,7 +8,7 @@ from datetime import datetime
 
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.held import Held, PositionState
-from services.apply_layer.binance.ledger import Bookmark
+from services.apply_layer.binance.ledger import Bookmark, TradesRead
 from services.apply_layer.exchange import Quarantine, VenuePosition, VenueSnapshot
 
 
@@ -42,5 +42,5 @@ class Look:
     bookmarks: dict[str, Bookmark] = field(default_factory=dict)
     stops: dict[str, frozenset[str]] = field(default_factory=dict)
     later: set[str] = field(default_factory=set)
-    trades_read: int = 0
+    trades: Mapping[str, TradesRead] = field(default_factory=dict)
     pasts_read: int = 0
