@@ -132,9 +132,14 @@ def _until(state: State, look: Look) -> State:
     }
     beats = {}
     for daemon in look.overview.daemons:
-        if daemon.at is not None and daemon.at > now:
-            told, since = state.beats.get(daemon.name, (daemon.at, now))
-            beats[daemon.name] = (daemon.at, min(since, now) if told == daemon.at else now)
+        if daemon.at is None:
+            continue
+        told, since = state.beats.get(daemon.name, (None, now))
+        if told == daemon.at:
+            # It has not beaten since, also once its time has come.
+            beats[daemon.name] = (daemon.at, min(since, now))
+        elif daemon.at > now:
+            beats[daemon.name] = (daemon.at, now)
     return replace(
         state,
         started_at=state.started_at and min(state.started_at, now),

@@ -15,14 +15,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from services.apply_layer.binance.books import (
-    both_books,
-    conditional_book,
+    Books,
     ids_by_symbol,
     of_one_symbol,
-    plain_book,
+    unanswered,
 )
 from services.apply_layer.binance.budget import Purpose
-from services.apply_layer.binance.client import Client, VenueError
+from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.endpoints import BALANCE, read_rows
 from services.apply_layer.binance.fees import Fees
 from services.apply_layer.binance.funding import Funding
@@ -71,6 +70,7 @@ class Account:
         self.quarantines = Quarantines()
         self.ledger = Ledger(client, Fees(client, self.listing, monotonic).of)
         self.pasts = Pasts(client, self.ledger)
+        self._books = Books(client)
         self._funding = Funding(client)
         self._rules_told: dict[str, SymbolRules] = {}
         #: Symbols with positions or orders of ours, once and for this life.
@@ -140,7 +140,7 @@ class Account:
     def with_stops(self, held: Held, purpose: Purpose) -> Held:
         """The same with the conditional orders of what is held, read after it."""
         wanted = held.rows.keys() - self.quarantines.unread
-        return replace(held, stops=conditional_book(self._client, wanted, purpose))
+        return replace(held, stops=self._books.read((), wanted, purpose)[1])
 
     def changed(self, held: Held) -> frozenset[str]:
         """The symbols whose position or conditional orders are not as they were last told.
@@ -282,11 +282,10 @@ class Account:
         self.quarantines.bar(flaws | self.modes.flaws(held.rows.keys()))
 
     def _orders(self, look: Look, symbols: set[str]) -> list[OpenOrder]:
-        plain = plain_book(self._client, symbols, look.purpose)
         stops, missing = look.held.stops, symbols
         if stops is not None:
             missing = symbols - look.held.rows.keys()
-        read = conditional_book(self._client, missing, look.purpose)
+        plain, read = self._books.read(symbols, missing, look.purpose)
         look.unread |= plain.unread | read.unread
         conditional = read.orders
         if stops is not None:
@@ -316,6 +315,9 @@ class Account:
                 look.unread[symbol] = why
                 return
             # It is held no more, and there is nothing left to ask after.
+        except NoAnswer as error:
+            look.unread[symbol] = unanswered(error, seen=True)
+            return
         self.pasts.seen(symbol, position)
         if position is not None:
             if symbol in self._past_unread:
@@ -388,7 +390,7 @@ class Account:
 
     def open_orders(self, symbol: str) -> list[OpenOrder]:
         """Both books of a symbol. Raises VenueError, NoAnswer."""
-        return both_books(self._client, symbol)
+        return self._books.of(symbol)
 
     def new_trades(self, symbol: str) -> tuple[OrderFilled, ...]:
         """The trades of a symbol after the last one handed out. Raises VenueError, NoAnswer."""

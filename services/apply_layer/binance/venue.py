@@ -65,6 +65,7 @@ class BinanceVenue:
         *,
         reconcile_every_s: float = 30.0,
         watch_every_s: float = 1.0,
+        beat_every_s: float = 1.0,
         drift_ms: int = 500,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,6 +75,7 @@ class BinanceVenue:
         self._identity = identity
         self._reconcile_every_s = reconcile_every_s
         self._watch_every_s = watch_every_s
+        self._beat_every_s = beat_every_s
         self._watch_at = self._stops_at = self._past_at = 0.0
         self._lost_s = _LOST_S
         self._drift_ms = drift_ms
@@ -190,7 +192,7 @@ class BinanceVenue:
         yield from self._health()
         if not self._lost and self._monotonic() >= self._beat_at:
             # By the clock, not by the bell: an answer that rings would else be asked for at once.
-            self._beat_at = self._monotonic() + self._watch_every_s
+            self._beat_at = self._monotonic() + self._beat_every_s
             yield Beat()
 
     # -- looking ------------------------------------------------------------------------------
