@@ -13,6 +13,7 @@ from typing import TypeVar
 from shared import log
 from shared.bus import RedisBus, StateLost, Superseded
 from shared.metrics import RunnerMetrics
+from shared.redaction import redact, redact_tracebacks
 from shared.reload import Reload
 from shared.runner import Runner
 from shared.service import Service
@@ -94,6 +95,7 @@ def run_process(name: str, body: Body) -> None:
     """Set the process up, run `body` and turn its end into an exit status."""
     # Where it stands when the watchdog ends it goes to the log.
     faulthandler.enable()
+    redact_tracebacks()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -107,7 +109,7 @@ def run_process(name: str, body: Body) -> None:
         body(settings, metrics, stop)
         Supervisor(os.environ).stopping()
     except SettingsError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - there are no logs without settings
+        print(redact(str(error)), file=sys.stderr)  # noqa: T201 - there are no logs without settings
         sys.exit(EXIT_SETTINGS)
     except Superseded as error:
         log.logger().error("superseded", reason=str(error))

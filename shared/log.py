@@ -8,6 +8,8 @@ from typing import cast
 
 import structlog
 
+from shared.redaction import redact
+
 
 def configure(*, daemon: str, level: str = "info", as_json: bool | None = None) -> None:
     """Set structlog up for this process.
@@ -22,13 +24,17 @@ def configure(*, daemon: str, level: str = "info", as_json: bool | None = None) 
         if as_json
         else structlog.dev.ConsoleRenderer()
     )
+
+    def redacted(logger: object, name: str, event: structlog.typing.EventDict) -> str:
+        return redact(str(render(logger, name, event)))
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.dict_tracebacks if as_json else structlog.dev.set_exc_info,
-            render,
+            redacted,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]

@@ -7,6 +7,7 @@ go one table deeper. `REDIS_URL` is `[redis] url`.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,16 +18,24 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from redis.connection import parse_url
 
+from shared.redaction import keep_address, redact, shown_address
 from shared.streams import PROGRAMS
 
 CONFIG_VARIABLE = "QUANTUM_CONFIG"
 _PREFIX = "QUANTUM_"
+_NO_ADDRESS = (
+    "must be an address such as redis://user:password@host:6379/0 or "
+    "unix://user:password@/path/redis.sock; odd characters of a password are percent-encoded"
+)
 #: What the environment may say besides settings.
 _NOT_SETTINGS = {CONFIG_VARIABLE}
 
 
 class SettingsError(Exception):
     """A setting that cannot be used; the text says where it stands and what it should be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redact(text))
 
 
 class Section(BaseModel):
@@ -47,7 +56,15 @@ class RedisSettings(Section):
     @field_validator("url")
     @classmethod
     def _usable(cls, url: str) -> str:
-        parse_url(url)  # type: ignore[no-untyped-call]
+        _, _, rest = url.partition("://")
+        authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        try:
+            parse_url(url)  # type: ignore[no-untyped-call]
+        except ValueError:
+            # What the parser says may hold a part of the password.
+            raise ValueError(_NO_ADDRESS) from None
+        if authority and "@" not in authority and "@" in rest:
+            raise ValueError(_NO_ADDRESS)
         return url
 
 
@@ -166,10 +183,14 @@ class Settings:
 
 def _line(origin: str, section: str, error: Any) -> str:
     path = ".".join((section, *(str(part) for part in error["loc"])))
-    given = "" if error["type"] == "missing" else f" (it is {error['input']!r})"
+    given = "" if error["type"] == "missing" else f" (it is {_given(path, error['input'])})"
     if error["type"] == "extra_forbidden":
         return f"{origin}: {path}: there is no such setting"
     return f"{origin}: {path}: {error['msg']}{given}"
+
+
+def _given(path: str, value: object) -> str:
+    return shown_address(str(value)) if path == "redis.url" else repr(value)
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
@@ -196,6 +217,10 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     for name, value in sorted(environment.items()):
         if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
             _override(tables, name, value)
+    server = tables.get("redis")
+    url = server.get("url") if isinstance(server, dict) else server
+    if isinstance(url, str):
+        keep_address(url)
     return Settings(tables, origin)
 
 

@@ -7,7 +7,6 @@ Its silent retries are off: only a commit may be repeated, because only it can t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -29,6 +28,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from shared.bus.port import BusDown, NotReady, ServerFull, StateLost
+from shared.redaction import redact
 
 LIBRARY_VERSION = b"2"
 #: Seconds that a command may take; a read waits this much longer than it blocks.
@@ -73,7 +73,6 @@ _TAKEN: dict[type[RedisError], str] = {
     OutOfMemoryError: "OOM",
     ReadOnlyError: "READONLY",
 }
-_PASSWORD = re.compile(r"(//[^/@:]*):[^/]*@")
 
 
 def library_code() -> str:
@@ -101,11 +100,6 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> Redis:
     for command in _RAW:
         client.set_response_callback(command, lambda reply, **_: reply)
     return client
-
-
-def without_password(url: str) -> str:
-    """An address that may be shown: what stands between the user and the host is left out."""
-    return _PASSWORD.sub(r"\1:***@", url)
 
 
 def call(client: Redis, *words: Any) -> Any:
@@ -144,7 +138,7 @@ def _meaning(error: RedisError) -> Exception:
     words = " ".join(filter(None, (_TAKEN.get(type(error)), str(error))))
     for known, kind, sentence in ANSWERS:
         if words.startswith(known) if known.isupper() else known in words:
-            return kind(f"{sentence}: {words}")
+            return kind(redact(f"{sentence}: {words}"))
     if isinstance(error, (ConnectionError, TimeoutError)):
-        return BusDown(str(error))
+        return BusDown(redact(str(error)))
     return error

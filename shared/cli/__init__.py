@@ -26,6 +26,7 @@ from shared.cli.top import top
 from shared.cli.up import up
 from shared.cli.venue import venue
 from shared.cli.why import why
+from shared.redaction import redact_tracebacks
 from shared.streams import PROGRAMS
 
 app = typer.Typer(
@@ -53,6 +54,12 @@ app.command("notify")(notify)
 app.command("schemas")(schemas)
 app.command("bench")(bench)
 app.command("venue")(venue)
+
+
+@app.callback()
+def _every_command() -> None:
+    """A position in profit is always harvested, once, and is never without a stop."""
+    redact_tracebacks()
 
 
 @app.command()

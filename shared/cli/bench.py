@@ -29,6 +29,7 @@ from shared.cli.bench_figures import BenchFailed, Hops, Latency
 from shared.cli.bench_hops import measure_hops
 from shared.cli.bench_ring import RingFigures, measure_ring
 from shared.cli.bench_stage import Figures, measure
+from shared.cli.complaints import complain
 from shared.cli.ring import sigterm_ends_in_order
 from shared.server import AppendFsync, LocalServer, ServerFailed, ServerNotFound
 from shared.streams import BATCH
@@ -73,7 +74,7 @@ def bench(
         try:
             figures = _measure(folder, size, console)
         except (ServerNotFound, ServerFailed, BenchFailed) as error:
-            typer.echo(str(error), err=True)
+            complain(error)
             _show_logs(folder)
             raise typer.Exit(1) from None
     if json_:
@@ -135,7 +136,7 @@ def _show_logs(folder: Path) -> None:
     for path in sorted(folder.rglob("*.log")):
         tail = path.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
         if tail:
-            typer.echo(f"-- {path.relative_to(folder)} ends with:\n{tail}", err=True)
+            complain(f"-- {path.relative_to(folder)} ends with:\n{tail}")
 
 
 def _table(*headings: str) -> Table:

@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shared.bus.client import call
+from shared.cli.complaints import complain
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.contracts import BadMessage, decode
@@ -158,7 +159,7 @@ def _find(client: Redis, stream: Stream, letter: str) -> list[bytes]:
 
 
 def _end(sentence: str) -> Any:
-    typer.echo(sentence, err=True)
+    complain(sentence)
     raise typer.Exit(1)
 
 

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from shared.bus import load_library
+from shared.cli.complaints import complain
 from shared.cli.demo_market import (
     RESCUE_SETTINGS,
     SYMBOL,
@@ -131,7 +132,7 @@ def demo(
         with sigterm_ends_in_order():
             outcomes = [_play(scenario, console) for scenario in SCENARIOS]
     except (ServerNotFound, ServerFailed) as error:
-        typer.echo(str(error), err=True)
+        complain(error)
         raise typer.Exit(1) from None
     by_name = {outcome.name: outcome for outcome in outcomes}
     if by_name["crash"].ladder != by_name["ring"].ladder:
@@ -143,7 +144,7 @@ def demo(
         typer.echo(json.dumps({"ok": ok, "elapsed_s": elapsed_s, "scenarios": rows}))
         for outcome in outcomes:
             for sentence in outcome.missing:
-                typer.echo(f"{outcome.name}: {sentence}", err=True)
+                complain(f"{outcome.name}: {sentence}")
     else:
         _close(console, outcomes, elapsed_s)
     raise typer.Exit(0 if ok else 1)

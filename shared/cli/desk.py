@@ -12,10 +12,11 @@ import typer
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.bus.client import without_password
+from shared.cli.complaints import complain
 from shared.cli.story import reader
 from shared.daemon import EXIT_SETTINGS
 from shared.records import Unreadable
+from shared.redaction import shown_address
 from shared.settings import Settings, SettingsError, load
 from shared.why.words import safe
 
@@ -31,7 +32,7 @@ class Desk:
 def tell_unreadable(unreadable: Iterable[Unreadable]) -> None:
     """Name what could not be read, on stderr: what was asked for is told all the same."""
     for each in unreadable:
-        typer.echo(f"cannot be read: {safe(str(each))}", err=True)
+        complain(f"cannot be read: {safe(str(each))}")
 
 
 @contextmanager
@@ -44,18 +45,18 @@ def a_desk(config: Path | None) -> Iterator[Desk]:
         settings = load(config, os.environ)
         url = settings.redis.url
     except SettingsError as error:
-        typer.echo(str(error), err=True)
+        complain(error)
         raise typer.Exit(EXIT_SETTINGS) from None
     client = reader(url)
     try:
         client.ping()
         yield Desk(settings, client)
     except SettingsError as error:
-        typer.echo(str(error), err=True)
+        complain(error)
         raise typer.Exit(EXIT_SETTINGS) from None
     except RedisError as error:
-        shown = without_password(url)
-        typer.echo(f"the server at {shown} cannot be asked: {error}", err=True)
+        shown = shown_address(url)
+        complain(f"the server at {shown} cannot be asked: {error}")
         raise typer.Exit(1) from None
     finally:
         client.close()

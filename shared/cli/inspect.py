@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -20,11 +20,13 @@ from rich.table import Table
 
 from shared.account import PAPER, account_at, account_of, conflict
 from shared.bus import connect, load_library
-from shared.bus.client import library_code, without_password
+from shared.bus.client import library_code
+from shared.cli.complaints import complain
 from shared.daemon import EXIT_SETTINGS
 from shared.decisions import Mode
 from shared.reading import Reading
 from shared.records import text_of
+from shared.redaction import redact, shown_address
 from shared.sections import settings_of
 from shared.settings import Settings, SettingsError, load
 from shared.streams import MODE_KEY, PROGRAMS, state_key
@@ -38,13 +40,13 @@ def _server(config: Path | None) -> Redis:
     try:
         url = load(config, os.environ).redis.url
     except SettingsError as error:
-        typer.echo(str(error), err=True)
+        complain(error)
         raise typer.Exit(EXIT_SETTINGS) from None
     client = connect(url)
     try:
         client.ping()
     except RedisError as error:
-        typer.echo(f"no server at {without_password(url)}: {error}", err=True)
+        complain(f"no server at {shown_address(url)}: {error}")
         raise typer.Exit(1) from None
     return client
 
@@ -54,7 +56,7 @@ def init(*, config: ConfigOption = None) -> None:
     try:
         load_library(_server(config))
     except NoPermissionError as error:
-        typer.echo(f"only an administrator of the server may do this: {error}", err=True)
+        complain(f"only an administrator of the server may do this: {error}")
         raise typer.Exit(1) from None
     typer.echo("The Function library `quantum` is loaded.")
 
@@ -81,9 +83,8 @@ def check(
     With --live also whether the venue agrees: keys, permissions, mode, clock, filters, balance.
     Exits with 1 if anything must be mended.
     """
-    findings = list(_findings(config))
-    if live:
-        findings += _live_findings(config)
+    found = [*_findings(config), *(_live_findings(config) if live else ())]
+    findings = [replace(one, detail=redact(one.detail)) for one in found]
     failed = any(finding.verdict == "fail" for finding in findings)
     if json_:
         rows = [asdict(finding) for finding in findings]

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from shared.cli.complaints import complain
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.daemon import EXIT_SETTINGS
 from shared.settings import SettingsError, load
@@ -48,7 +49,7 @@ def notify(
             send=test,
         )
     except SettingsError as error:
-        typer.echo(str(error), err=True)
+        complain(error)
         raise typer.Exit(EXIT_SETTINGS) from None
     if json_:
         typer.echo(json.dumps([{"receiver": name, "test": how} for name, how in told.items()]))

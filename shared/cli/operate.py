@@ -18,6 +18,7 @@ import typer
 from redis import Redis
 
 from shared.bus.client import call
+from shared.cli.complaints import complain
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.contracts import (
@@ -125,10 +126,10 @@ def close(
         picture = read_picture(desk.client, as_typed(symbol), Terms())
         wish = intent_of(story_of(picture), share, now=datetime.now(UTC))
         if isinstance(wish, NotClosed):
-            typer.echo(wish.reason, err=True)
+            complain(wish.reason)
             raise typer.Exit(1)
         if Mode.of(picture.mode) is Mode.HALT:
-            typer.echo("The mode is HALT: it will be refused.", err=True)
+            complain("The mode is HALT: it will be refused.")
         what = "all of it, whatever is held then" if share is None else "and never more"
         question = f"{wish.side} {plain(wish.qty)} {wish.symbol} at the market, {what}?"
         if not yes and not typer.confirm(question):
@@ -139,9 +140,7 @@ def close(
         typer.echo(f"Asked for as {wish.intent_id}.")
         outcome = _outcome(desk.client, wish.intent_id, since, wait_s)
     if outcome is None:
-        typer.echo(
-            f"No outcome within {wait_s:g} s: quantum why --intent {wish.intent_id}", err=True
-        )
+        complain(f"No outcome within {wait_s:g} s: quantum why --intent {wish.intent_id}")
         raise typer.Exit(1)
     typer.echo(line_of(outcome))
     raise typer.Exit(0 if is_exit(outcome) else 1)

@@ -16,6 +16,7 @@ from redis.exceptions import WatchError
 
 from shared.account import account_of, way_to_clear
 from shared.bus.client import call
+from shared.cli.complaints import complain
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption
 from shared.records import pairs
@@ -115,5 +116,5 @@ def _clear(client: Redis, option: str) -> int:
 
 
 def _end(sentence: str) -> None:
-    typer.echo(sentence, err=True)
+    complain(sentence)
     raise typer.Exit(1)

@@ -18,6 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from shared.cli.asyncapi import asyncapi_document
+from shared.cli.complaints import complain
 from shared.contracts.wire import MAX_BYTES, text_of
 from shared.streams import STREAMS, Stream
 
@@ -120,6 +121,6 @@ def schemas(
         return
     names = drifted(folder, document)
     for name in names:
-        typer.echo(f"{name} has drifted from the contracts: run `quantum schemas`", err=True)
+        complain(f"{name} has drifted from the contracts: run `quantum schemas`")
     if names:
         raise typer.Exit(1)

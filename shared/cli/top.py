@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from shared.bus.client import without_password
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.cli.top_show import frame
 from shared.overview.document import as_json
 from shared.overview.read import read_overview
+from shared.redaction import shown_address
 from shared.sections import terms_of
 from shared.symbols import as_typed
 
@@ -37,7 +37,7 @@ def top(
     machines, whatever --symbol says.
     """
     with a_desk(config) as desk:
-        server = without_password(desk.settings.redis.url)
+        server = shown_address(desk.settings.redis.url)
         # The settings are those of the start, and are looked at before anything is drawn.
         terms = cache(partial(terms_of, desk.settings))
         terms("")

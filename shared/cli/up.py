@@ -18,6 +18,7 @@ from rich.table import Table
 
 from shared.bus import connect, load_library
 from shared.candle_names import named
+from shared.cli.complaints import complain
 from shared.cli.ring import Ring, replay_environment
 from shared.cli.story import Story, settle, tell
 from shared.daemon import EXIT_SETTINGS
@@ -77,7 +78,7 @@ def up(
             with server_url(url, own / "redis", appendfsync="everysec") as address:
                 story, status = _run(address, environment, logs, stop, until_end=until_end)
         except (ServerNotFound, ServerFailed) as error:
-            typer.echo(str(error), err=True)
+            complain(error)
             raise typer.Exit(1) from None
     if story is not None:
         _print(story, as_json=json_)
@@ -95,12 +96,12 @@ def _checked(
         for daemon in DAEMONS:
             settings_of(daemon, settings).policy()
     except (SettingsError, ValueError) as error:
-        typer.echo(str(error), err=True)
+        complain(error)
         raise typer.Exit(EXIT_SETTINGS) from None
     for file in replay or ():
         path = Path(named(file).path)
         if not path.is_file():
-            typer.echo(f"{path}: there is no such candle file", err=True)
+            complain(f"{path}: there is no such candle file")
             raise typer.Exit(EXIT_SETTINGS)
     return settings
 
@@ -116,13 +117,13 @@ def _run(
     try:
         load_library(connect(address))
     except RedisError as error:
-        typer.echo(f"{address}: {error}", err=True)
+        complain(f"{address}: {error}")
         raise typer.Exit(1) from None
 
     def ended(daemon: str, status: int) -> None:
         if status and not stop.is_set():
             where = f", see {logs / daemon}.log" if logs else ""
-            typer.echo(f"{daemon} ended with status {status}{where}", err=True)
+            complain(f"{daemon} ended with status {status}{where}")
 
     with Ring(address, environment, logs, on_end=ended) as ring:
         while not stop.wait(_WATCH_S):
@@ -132,7 +133,7 @@ def _run(
             ):
                 break
             if until_end and ring.hopeless():
-                typer.echo(f"{ring.hopeless()} crashes again and again: given up", err=True)
+                complain(f"{ring.hopeless()} crashes again and again: given up")
                 return None, 1
         status = next((s for d in ring.daemons if (s := ring.status(d))), 0)
         if not status and until_end and not stop.is_set():
@@ -140,7 +141,7 @@ def _run(
     if status and logs is not None:
         for daemon in ring.daemons:
             if ring.status(daemon):
-                typer.echo((logs / f"{daemon}.log").read_text(errors="replace")[-2000:], err=True)
+                complain((logs / f"{daemon}.log").read_text(errors="replace")[-2000:])
     return (tell(address) if until_end and not status else None), status
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from shared.cli.complaints import complain
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.cli.why_show import show
@@ -45,7 +46,7 @@ def why(
             as_typed(symbol) if symbol else symbol_of(desk.client, plan_id=plan, intent_id=intent)
         )
         if name is None:
-            typer.echo(f"no stream and no dead letter tells of {plan or intent}", err=True)
+            complain(f"no stream and no dead letter tells of {plan or intent}")
             raise typer.Exit(1)
         picture = read_picture(desk.client, name, terms_of(desk.settings, name))
     story = sound_story(picture)

@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared.redaction import keep_secret
 from shared.secret_file import read_secret
 from shared.settings import SettingsError
 
@@ -63,4 +64,5 @@ def _from_file(path: Path) -> Keys:
 def _keys(origin: str, key: object, secret: object) -> Keys:
     if not isinstance(key, str) or not isinstance(secret, str) or not key or not secret:
         raise SettingsError(f"{origin}: key or secret is missing")
+    keep_secret(key, secret)
     return Keys(key, secret)

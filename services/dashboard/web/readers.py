@@ -24,6 +24,7 @@ from shared.log import logger
 from shared.overview.read import read_overview
 from shared.reading import Reading
 from shared.records import NONSENSE, moment_of, place, reason_of, text_of
+from shared.redaction import redact
 from shared.session import Session
 from shared.streams import MARKET_TICK
 from shared.ticks import MAX_AHEAD, TickGate
@@ -78,8 +79,8 @@ class Readers:
             page = page_of(read_overview(client, self._terms_of), self.prices)
         except RedisError as error:
             self._session.metrics.bus_down.inc()
-            self._board.put("down", "down", _json({"reason": str(error)}))
-            return f"Redis: {error}"
+            self._board.put("down", "down", _json({"reason": redact(str(error))}))
+            return redact(f"Redis: {error}")
         self._board.put("overview", "overview", _json(page))
         return ""
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared.redaction import keep_secret
 from shared.secret_file import read_secret
 from shared.settings import SettingsError
 
@@ -19,6 +20,8 @@ WHERE_THEY_BELONG = (
     f"let systemd load the credential {CREDENTIAL}"
 )
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}(?=://.)", re.IGNORECASE)
+#: What stands between the parts of an address, of which any may be a token.
+_PARTS = re.compile(r"[/?#@:&=]")
 #: More receivers than a person has.
 _MOST = 20
 
@@ -49,6 +52,9 @@ def read_addresses(receivers_file: str | None, credentials: str | None) -> list[
     else:
         return []
     lines = [line.strip() for line in text.splitlines()]
+    for line in lines:
+        # Which part of an address is its token, only its service knows.
+        keep_secret(line, line.partition("://")[2], *_PARTS.split(line.partition("://")[2]))
     addresses = [
         _address(path, number, line)
         for number, line in enumerate(lines, start=1)
