@@ -24,8 +24,8 @@ from shared.streams import PROGRAMS
 CONFIG_VARIABLE = "QUANTUM_CONFIG"
 _PREFIX = "QUANTUM_"
 _NO_ADDRESS = (
-    "must be an address such as redis://user:password@host:6379/0 or "
-    "unix://user:password@/path/redis.sock; odd characters of a password are percent-encoded"
+    "must be an address such as redis://127.0.0.1:6379/0 or unix:///run/redis.sock, and odd "
+    "characters of a password in it percent-encoded"
 )
 #: What the environment may say besides settings.
 _NOT_SETTINGS = {CONFIG_VARIABLE}

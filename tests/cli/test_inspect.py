@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from shared.bus import load_library
 from shared.cli import app
 from shared.daemon import EXIT_SETTINGS
+from shared.redaction import shown_address
 from shared.streams import MODE_KEY
 
 
@@ -152,7 +153,7 @@ def test_an_address_that_is_none_is_a_clear_line_and_no_crash(
     ended = run("positions")
     assert ended.exit_code == EXIT_SETTINGS
     assert ended.stdout == ""
-    assert url in ended.stderr
+    assert shown_address(url) in ended.stderr
 
 
 def test_settings_that_cannot_be_used_fail_with_their_path(client: Redis, tmp_path: Path) -> None:

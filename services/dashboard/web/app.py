@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -21,7 +22,7 @@ _RETRY_MS = 1000
 #: Without a frame for this long, a comment shows whether anybody is still there.
 _QUIET_S = 10.0
 #: A browser that takes nothing for this long is sent home.
-_STUCK_S = 10.0
+_STUCK_S = 2.0
 #: Without news of the ring for this long the page is of no use.
 _HEALTHY_S = 10.0
 
@@ -72,7 +73,7 @@ async def _events(request: web.Request) -> web.StreamResponse:
     names = ("overview", "down", *([symbol] if symbol else []))
     seen = board.seen(request.headers.get("Last-Event-ID", ""))
     try:
-        with board.viewer(symbol):
+        with board.viewer(symbol, partial(_hang_up, request)):
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await response.prepare(request)
             async for part in _parts(board, names, seen):
@@ -81,6 +82,12 @@ async def _events(request: web.Request) -> web.StreamResponse:
             return response
     except Full as full:
         raise web.HTTPServiceUnavailable(text=f"{full}\n") from None
+
+
+def _hang_up(request: web.Request) -> None:
+    """Let go of a connection at once, whatever has not been taken of it."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _parts(board: Board, names: tuple[str, ...], seen: int) -> AsyncIterator[bytes]:

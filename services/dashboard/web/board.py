@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,8 +20,21 @@ VIEWERS_MAX = 64
 SYMBOLS_MAX = 8
 
 
+#: Whoever has come may stay so long before another one can take the place, in seconds.
+STAYS_S = 2.0
+
+
 class Full(Exception):
     """As many look already as may; says which limit it is."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Viewer:
+    """Somebody who looks, since when on the monotonic clock, and how to hang up on them."""
+
+    symbol: str | None
+    since: float
+    leave: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,10 @@ class Frame:
 class Board:
     """Frames by name: `overview`, `down`, and one `symbol` for each that is looked at."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._now = now
         # After a restart the numbers begin anew; those of before must not be taken for ours.
         self.born = f"{time.time_ns():x}"
         self.closed = False
@@ -55,7 +71,8 @@ class Board:
         self._frames: dict[str, Frame] = {}
         self._number = 0
         self._news = asyncio.Event()
-        self._viewers = 0
+        #: In the order in which they came.
+        self._viewers: list[_Viewer] = []
         self._symbols: Counter[str] = Counter()
 
     def put(self, name: str, event: str, json: str) -> None:
@@ -103,29 +120,55 @@ class Board:
         return None if frame is None else time.monotonic() - frame.made_at
 
     @contextmanager
-    def viewer(self, symbol: str | None) -> Iterator[None]:
-        """Count somebody in who looks, and at what.
+    def viewer(self, symbol: str | None, leave: Callable[[], None]) -> Iterator[None]:
+        """Count somebody in who looks, and at what; `leave` hangs up on whoever must make room.
 
         Raises:
-            Full: no more may look.
+            Full: no more may look, and those who do have only just come.
         """
-        if self._viewers >= VIEWERS_MAX:
-            raise Full(f"{VIEWERS_MAX} pages are open already")
+        if len(self._viewers) >= VIEWERS_MAX:
+            self._displace(self._viewers[:1], f"{VIEWERS_MAX} pages are open already")
         if symbol and symbol not in self._symbols and len(self._symbols) >= SYMBOLS_MAX:
-            raise Full(f"pages of {SYMBOLS_MAX} symbols are open already")
-        self._viewers += 1
+            longest = self._viewers_of_longest_shown()
+            self._displace(longest, f"pages of {SYMBOLS_MAX} symbols are open already")
+        own = _Viewer(symbol, self._now(), leave)
+        self._viewers.append(own)
         if symbol:
             self._symbols[symbol] += 1
             self.wanted.set()
         try:
             yield
         finally:
-            self._viewers -= 1
-            if symbol:
-                self._symbols[symbol] -= 1
-                if not self._symbols[symbol]:
-                    del self._symbols[symbol]
-                    self._frames.pop(symbol, None)
+            self._count_out(own)
+
+    def _viewers_of_longest_shown(self) -> list[_Viewer]:
+        """All who look at the symbol that nobody has come to for the longest time."""
+        newest = {v.symbol: v for v in self._viewers if v.symbol}
+        symbol = min(newest.values(), key=lambda viewer: viewer.since).symbol
+        return [viewer for viewer in self._viewers if viewer.symbol == symbol]
+
+    def _displace(self, viewers: list[_Viewer], limit: str) -> None:
+        """Send those home who have looked the longest: whether anybody reads, nobody can tell.
+
+        A browser comes back by itself within a second; a client that hangs does not.
+        """
+        now = self._now()
+        if any(now - viewer.since < STAYS_S for viewer in viewers):
+            raise Full(limit)
+        for viewer in viewers:
+            self._count_out(viewer)
+            viewer.leave()
+
+    def _count_out(self, viewer: _Viewer) -> None:
+        """Free a place, once."""
+        if viewer not in self._viewers:
+            return
+        self._viewers.remove(viewer)
+        if viewer.symbol:
+            self._symbols[viewer.symbol] -= 1
+            if not self._symbols[viewer.symbol]:
+                del self._symbols[viewer.symbol]
+                self._frames.pop(viewer.symbol, None)
 
     def symbols(self) -> tuple[str, ...]:
         """The symbols that are looked at; from any thread."""
