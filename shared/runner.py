@@ -391,8 +391,7 @@ class Runner(Generic[S, P]):
         documents = self._codec.changes(self._committed, self.state)
         if self._service.outside is not None:
             documents |= self._service.outside.documents()
-        self._batch.documents(documents)
-        if self._batch:
-            self._batch.documents(documents | self._arrivals.documents())
-        self._batch.commit()
+        if documents or self._batch:
+            documents |= self._arrivals.documents()
+        self._batch.commit(documents)
         self._committed = self.state

@@ -13,9 +13,11 @@ from typing import Any
 
 from services.apply_layer.doubt import Beat, Began, on_absent, on_beat, on_began, on_in_doubt
 from services.apply_layer.exchange import OrderAbsent, OrderInDoubt, VenueHealth
-from services.apply_layer.facts import FACTS, on_health, protect_what_grew
+from services.apply_layer.facts import FACTS, on_health
+from services.apply_layer.fills import protect_what_grew
+from services.apply_layer.looked import Looked
 from services.apply_layer.plans import on_plan
-from services.apply_layer.protection import Looked, on_look
+from services.apply_layer.protection import on_look
 from services.apply_layer.state import Policy, State
 from services.apply_layer.turn import Turn
 from services.apply_layer.venue_record import venue_record

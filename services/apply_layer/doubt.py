@@ -18,6 +18,7 @@ from decimal import Decimal
 from services.apply_layer.exchange import AskOrder, LookAgain, OrderAbsent, OrderInDoubt, OrderType
 from services.apply_layer.journal import Doubt, Leg, Sent
 from services.apply_layer.outcomes import asked_for, refuse, send_or_refuse
+from services.apply_layer.stops_barred import prove_stops
 from services.apply_layer.turn import Turn
 
 #: Questions asked in one beat: each costs the venue's budget.
@@ -49,6 +50,7 @@ def on_beat(turn: Turn, _beat: Beat) -> None:
             unsettled.add(sent.request.symbol)
     if unsettled:
         turn.outputs.append(LookAgain(frozenset(unsettled)))
+    prove_stops(turn)
 
 
 def ask(turn: Turn, sent: Sent) -> None:
@@ -110,7 +112,7 @@ def on_absent(turn: Turn, fact: OrderAbsent) -> None:
         doubt = replace(doubt, absent_at=(*doubt.absent_at, turn.now))
     sent = replace(sent, doubt=doubt)
     turn.journal(sent)
-    if len(doubt.absent_at) < doubt.proofs_needed:
+    if len(doubt.absent_at) < doubt.proofs_needed or _might_stand(turn, sent):
         return
     turn.proved(sent, "absent", f"asked {doubt.not_found} times, in no book, history or trade")
     sent = replace(sent, doubt=None)
@@ -124,6 +126,17 @@ def on_absent(turn: Turn, fact: OrderAbsent) -> None:
         # What protects is judged anew at the next look, which is due now.
         turn.forget(sent.request.client_order_id)
         turn.outputs.append(LookAgain(frozenset((fact.symbol,))))
+
+
+def _might_stand(turn: Turn, sent: Sent) -> bool:
+    """Whether this is an accepted stop of a position that has no other one.
+
+    No denial proves its end as long as the venue may deny every stop that there is.
+    """
+    position = turn.state.positions.get(sent.request.symbol)
+    if position is None or not sent.accepted or sent.leg is not Leg.STOP:
+        return False
+    return position.stop_order in (None, sent.request.client_order_id)
 
 
 def _counts(turn: Turn, doubt: Doubt, asked_at: datetime | None) -> bool:

@@ -17,7 +17,22 @@ from enum import StrEnum
 
 from shared.sides import PositionSide, Side
 
-FORCED_PREFIXES = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+
+class Forced(StrEnum):
+    """Why the venue closed something of its own accord; the result has it as its status."""
+
+    LIQUIDATED = "LIQUIDATED"
+    DELEVERAGED = "DELEVERAGED"
+    SETTLED = "SETTLED"
+
+
+#: The client ids of what the venue forces begin with one of these.
+_FORCED_BY_PREFIX = {
+    "autoclose-": Forced.LIQUIDATED,
+    "adl_autoclose": Forced.DELEVERAGED,
+    "settlement_autoclose-": Forced.SETTLED,
+}
+FORCED_PREFIXES = tuple(_FORCED_BY_PREFIX)
 
 
 class OrderType(StrEnum):
@@ -157,9 +172,10 @@ class OrderFilled:
     at: datetime
 
     @property
-    def forced(self) -> bool:
-        """Whether the venue forced this trade: a liquidation, a deleveraging or a settlement."""
-        return self.client_order_id.startswith(FORCED_PREFIXES)
+    def forced(self) -> Forced | None:
+        """Why the venue forced this trade, or None for an order of somebody's."""
+        name = self.client_order_id
+        return next((f for p, f in _FORCED_BY_PREFIX.items() if name.startswith(p)), None)
 
     @property
     def trade_number(self) -> int:
@@ -286,8 +302,8 @@ class Past:
 class VenuePosition:
     """An open position as the venue states it; `qty` is positive.
 
-    `updated_at` is when a trade last changed it, where the venue says so. `past` is what its trades
-    tell of it, where they were asked for.
+    `updated_at` is when a trade last changed it and `liquidation_price` where it is liquidated, if
+    the venue says so. `past` is what its trades tell of it, where they were asked for.
     """
 
     symbol: str
@@ -299,6 +315,7 @@ class VenuePosition:
     opened_at: datetime
     updated_at: datetime | None = None
     past: Past | None = None
+    liquidation_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from services.apply_layer.exchange import OrderFilled, Past, VenuePosition
 
 #: The client ids that the journal makes; the letter says what the order was for.
-OURS = re.compile(r"[exstf][0-9]+-[0-9a-f]{20}", re.ASCII)
+OURS = re.compile(r"[exstfp][0-9]+-[0-9a-f]{20}", re.ASCII)
 #: Exits and targets take profit for a rung; stops and forced closes do not.
 _HARVESTS = ("x", "t")
 ZERO = Decimal(0)

@@ -21,23 +21,27 @@ class Leg(StrEnum):
     STOP = "s"
     TARGET = "t"
     FLATTEN = "f"
+    PROBE = "p"
 
 
+#: What a view may show standing, and what must not stand where nothing is held.
+RESTING = (Leg.STOP, Leg.TARGET, Leg.PROBE)
 _REDUCING_TYPES = {Leg.STOP: OrderType.STOP_MARKET, Leg.TARGET: OrderType.TAKE_PROFIT_MARKET}
 
 
 #: Protective orders of one position that may be in doubt at once.
 _DOUBTFUL_MAX = 3
 #: The ids that `client_order_id` makes for what rests at the venue.
-RESTING_ID = re.compile(r"[st][0-9]+-[0-9a-f]{20}", re.ASCII)
+RESTING_ID = re.compile(r"[stp][0-9]+-[0-9a-f]{20}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class EntryTerms:
-    """What an entry's fill needs to become a protected position."""
+    """What an entry's fill needs to become a protected position within its cap."""
 
     stop_loss: Decimal
     targets: Targets
+    max_notional: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class Sent:
 
     `produced_at` is when its plan was made, by the wall clock: an entry that turns out never to
     have reached the venue is sent again only within the age limit. `filled_qty` is what its
-    trades so far add up to. `retried` says that it was sent again after clocks differed.
+    trades so far add up to. `retried` says that it was sent again after clocks differed,
+    `superseded` that a later exit does what it was to do, `seen` that a view showed it standing.
     """
 
     request: PlaceOrder
@@ -90,6 +95,8 @@ class Sent:
     filled_qty: Decimal = Decimal(0)
     doubt: Doubt | None = None
     retried: bool = False
+    superseded: bool = False
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

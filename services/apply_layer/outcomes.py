@@ -73,6 +73,8 @@ def _why_not_now(turn: Turn, sent: Sent) -> tuple[str, str] | None:
         if turn.mode is not Mode.RUN:
             return f"mode_{turn.mode.lower()}", f"the mode is {turn.mode}"
         return out_of_time(turn, sent.produced_at)
+    if sent.superseded:
+        return "superseded", "a later exit took its place"
     if sent.request.symbol not in turn.state.positions:
         return "no_such_position", "the position is closed"
     if asked_for(sent) and turn.mode is Mode.HALT:

@@ -14,9 +14,9 @@ from services.apply_layer.exchange import (
     PlaceOrder,
     VenueEvent,
 )
+from services.apply_layer.looked import Looked
 from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperAccount, PaperBook, PaperPolicy, PaperWallet
-from services.apply_layer.protection import Looked
 from shared.account import ACCOUNT_DOCUMENT, PAPER, account_of, conflict
 from shared.contracts import MarketTick, Message
 from shared.settings import SettingsError

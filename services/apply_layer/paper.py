@@ -4,9 +4,9 @@
 order. They read no clock: time is the order's market time and the mark's. The same calls give the
 same account and facts, always.
 
-A market order decided at time t fills at the first mark at or after t: at once when the book has
-one, otherwise when it comes. Conditional orders trigger on the mark and fill at the mark that
-triggered them, so a gap is paid for. A fill costs slippage and the taker fee.
+A market order decided at time t fills at once when the book has a mark at or after t, otherwise at
+the next mark, whatever time that has. Conditional orders trigger on the mark and fill at the mark
+that triggered them, so a gap is paid for. A fill costs slippage and the taker fee.
 
 A new mark is worked off in this order; a mark that is not newer than the last one changes nothing:
 1. funding, for every 00:00, 08:00 and 16:00 UTC since the last mark
@@ -84,6 +84,10 @@ def place(account: PaperAccount, policy: PaperPolicy, order: PlaceOrder) -> Outc
     and again by the one that fills it.
     """
     at = aware(order.at)
+    guard = order.guard
+    against = guard and guard.refusal(order.qty, account.book(order.symbol).mark_price)
+    if against:
+        return account, (OrderRejected(order.client_order_id, order.symbol, *against, at),)
     refusal = refusal_before_acceptance(account, policy, order)
     if refusal:
         return account, (_rejected(order, refusal),)
@@ -95,7 +99,7 @@ def place(account: PaperAccount, policy: PaperPolicy, order: PlaceOrder) -> Outc
     attempt = _attempt(with_order, policy, accepted, held, accepted.mark_at or at)
     if isinstance(attempt, Refusal):
         return account, (_rejected(order, attempt),)
-    if not _is_due(held, accepted):
+    if accepted.mark_at is None or accepted.mark_at < at:
         return with_order, events
     filled_account, filled = attempt
     after, ended = _end_with_position(filled_account, order.symbol, filled.at)
@@ -152,19 +156,18 @@ def _accept(book: PaperBook, order: PlaceOrder) -> tuple[PaperBook, PaperOrder]:
         reduce_only=order.reduce_only or order.close_position,
         leverage=order.leverage,
         trigger_price=order.trigger_price,
-        not_before=order.at if order.type is OrderType.MARKET else None,
         close_position=order.close_position,
     )
     return replace(book, orders=(*book.orders, held), order_count=number), held
 
 
 def _is_due(order: PaperOrder, book: PaperBook) -> bool:
-    """Whether the book's mark is one that this order fills at."""
+    """Whether an order that the book holds fills at its newest mark."""
     if book.mark_price is None or book.mark_at is None:
         return False
     if order.trigger_price is not None:
         return is_triggered(order.type, order.side, order.trigger_price, book.mark_price)
-    return order.not_before is None or order.not_before <= book.mark_at
+    return True
 
 
 def _attempt(

@@ -92,9 +92,9 @@ class PaperPosition:
 class PaperOrder:
     """An order that the venue holds. `qty` is what is left of it.
 
-    A market order waits for the first mark at or after `not_before`; a conditional one has a
-    trigger. One with `close_position` closes all that is held when it triggers, whatever its `qty`,
-    and ends when the position does.
+    A market order waits for the next mark; a conditional one has a trigger. One with
+    `close_position` closes all that is held when it triggers, whatever its `qty`, and ends when the
+    position does.
     """
 
     client_order_id: str
@@ -105,7 +105,6 @@ class PaperOrder:
     reduce_only: bool
     leverage: int
     trigger_price: Decimal | None = None
-    not_before: datetime | None = None
     close_position: bool = False
 
 

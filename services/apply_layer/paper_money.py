@@ -15,7 +15,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from services.apply_layer.exchange import OrderFilled, OrderType
 from services.apply_layer.paper_account import ZERO, PaperBook, PaperOrder, PaperPosition
 from services.apply_layer.paper_rules import LeverageBracket
-from shared.sides import PositionSide, Side
+from shared.formulas import liquidation_price
+from shared.sides import Side
 
 MONEY_STEP = Decimal("1E-8")
 AVERAGE_STEP = Decimal("1E-12")
@@ -51,13 +52,6 @@ def is_triggered(order_type: OrderType, side: Side, trigger: Decimal, mark: Deci
     """Whether a conditional order fires: a stop at or beyond its trigger, a target the mirror."""
     direction = side.sign if order_type is OrderType.STOP_MARKET else -side.sign
     return (mark - trigger) * direction >= 0
-
-
-def liquidation_price(
-    entry_price: Decimal, side: PositionSide, leverage: int, maintenance_margin_rate: Decimal
-) -> Decimal:
-    """Where the loss is margin - maintenance: LONG entry*(1 - 1/L + mmr), SHORT the mirror."""
-    return entry_price * (1 - side.sign * (1 / Decimal(leverage) - maintenance_margin_rate))
 
 
 def bracket_of(brackets: tuple[LeverageBracket, ...], notional: Decimal) -> LeverageBracket:

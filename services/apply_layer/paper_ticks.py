@@ -13,7 +13,7 @@ from decimal import Decimal
 from services.apply_layer.paper_account import PaperAccount, PaperBook, PaperPolicy
 from shared.contracts import MarketTick
 from shared.formulas import confirmed, marks_after
-from shared.ticks import is_ahead, is_late
+from shared.ticks import is_late
 
 
 def taken(
@@ -28,18 +28,12 @@ def taken(
         return None
     marks = book.marks or (None if book.mark_price is None else (book.mark_price,) * 3)
     marks = marks_after(marks, tick.mark_price, recorded=tick.recorded)
-    heard = replace(_healed(book, tick, now), marks=marks)
+    heard = replace(_healed(book, tick), marks=marks)
     return account.with_book(heard), confirmed(marks)
 
 
-def _healed(book: PaperBook, tick: MarketTick, now: datetime) -> PaperBook:
-    """The book without times from ahead: its last mark's, and those that orders wait for."""
+def _healed(book: PaperBook, tick: MarketTick) -> PaperBook:
+    """The book without the time of a last mark that came from ahead."""
     if book.mark_at is not None and tick.timestamp <= book.mark_at:
-        book = replace(book, mark_at=None)
-    orders = tuple(
-        replace(order, not_before=tick.timestamp)
-        if order.not_before is not None and is_ahead(order.not_before, now)
-        else order
-        for order in book.orders
-    )
-    return book if orders == book.orders else replace(book, orders=orders)
+        return replace(book, mark_at=None)
+    return book

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 from services.apply_layer.exchange import OrderType, PlaceOrder
-from services.apply_layer.journal import (
-    Cause,
-    EntryTerms,
-    Leg,
-    Sent,
-    client_order_id,
-    may_protect_again,
-    reducing,
-)
+from services.apply_layer.journal import EntryTerms, Leg, Sent, client_order_id, reducing
+from services.apply_layer.limits import guard_of
 from services.apply_layer.positions import Position
+from services.apply_layer.refusals import may_send, refusal_of
+from services.apply_layer.sendings import cause_of, send_stop, slices, withdraw
 from services.apply_layer.times import age_s, out_of_time
 from services.apply_layer.turn import Turn
+from services.apply_layer.venue_record import barriers_of
 from shared.contracts import EntryPlan, ExitPlan, MoveStopPlan
 from shared.decisions import DeadLetter, Mode
 from shared.formulas import (
@@ -72,53 +68,79 @@ def _refuse(turn: Turn, plan: Plan, code: str, reason: str, status: str = "REJEC
 
 
 def _enter(turn: Turn, plan: EntryPlan) -> None:
-    rules = turn.state.rules[plan.symbol]
-    if turn.mode is not Mode.RUN:
-        _refuse(turn, plan, "mode_exits_only", f"the mode is {turn.mode}")
-    elif late := out_of_time(turn, plan.produced_at):
-        code, reason = late
+    against = _against_entry(turn, plan)
+    if against is not None:
+        code, reason = against
         status = "EXPIRED" if code == "stale_plan" else "REJECTED"
         _refuse(turn, plan, code, reason, status)
-    elif plan.symbol in turn.state.positions:
-        _refuse(turn, plan, "position_exists", "there is one position a symbol")
-    elif plan.symbol in turn.state.left_alone:
-        _refuse(turn, plan, "position_of_others", "it holds a position that is left alone")
-    elif any(sent.doubt for sent in turn.orders_of(plan.symbol)):
-        _refuse(turn, plan, "order_unknown", "an order in this symbol may have been executed")
-    elif any(turn.orders_of(plan.symbol, Leg.ENTRY)):
-        _refuse(turn, plan, "entry_in_flight", "an entry in this symbol has no outcome yet")
-    elif plan.symbol in turn.state.unexplained:
-        _refuse(turn, plan, "not_reconciled", "the venue states what its trades do not explain")
-    elif turn.state.barriers:
-        code, why = min(turn.state.barriers.items())
-        _refuse(turn, plan, code, why)
-    elif _forced_lately(turn, plan.symbol):
-        _refuse(turn, plan, "closed_by_venue", "the venue forced a position closed here")
-    elif plan.leverage > rules.max_leverage:
-        _refuse(turn, plan, "leverage_out_of_bracket", f"at most {rules.max_leverage}")
-    else:
-        request = PlaceOrder(
-            client_order_id=client_order_id(plan.plan_id, Leg.ENTRY, 1),
-            symbol=plan.symbol,
-            side=plan.side,
-            type=OrderType.MARKET,
-            qty=plan.qty,
-            reduce_only=False,
-            at=plan.timestamp,
-            leverage=plan.leverage,
+        return
+    request = PlaceOrder(
+        client_order_id=client_order_id(plan.plan_id, Leg.ENTRY, 1),
+        symbol=plan.symbol,
+        side=plan.side,
+        type=OrderType.MARKET,
+        qty=plan.qty,
+        reduce_only=False,
+        at=plan.timestamp,
+        leverage=plan.leverage,
+        guard=guard_of(plan, turn.policy.max_price_deviation),
+    )
+    targets = (plan.take_profit, plan.take_profit_2, plan.take_profit_3)
+    cap = plan.max_notional or plan.qty * plan.entry_price
+    turn.send(
+        Sent(
+            request=request,
+            leg=Leg.ENTRY,
+            action=plan.action,
+            plan_id=plan.plan_id,
+            intent_id=plan.intent_id,
+            produced_at=plan.produced_at,
+            terms=EntryTerms(plan.stop_loss, targets, cap),
         )
-        targets = (plan.take_profit, plan.take_profit_2, plan.take_profit_3)
-        turn.send(
-            Sent(
-                request=request,
-                leg=Leg.ENTRY,
-                action=plan.action,
-                plan_id=plan.plan_id,
-                intent_id=plan.intent_id,
-                produced_at=plan.produced_at,
-                terms=EntryTerms(plan.stop_loss, targets),
-            )
-        )
+    )
+
+
+def _against_entry(turn: Turn, plan: EntryPlan) -> tuple[str, str] | None:
+    """The first reason, with its code, why a plan may not open anything now."""
+    if turn.mode is not Mode.RUN:
+        return "mode_exits_only", f"the mode is {turn.mode}"
+    return (
+        out_of_time(turn, plan.produced_at)
+        or _against_symbol(turn, plan)
+        or min(barriers_of(turn.state).items(), default=None)
+        or _against_venue_s_limits(turn, plan)
+    )
+
+
+def _against_symbol(turn: Turn, plan: EntryPlan) -> tuple[str, str] | None:
+    """Why this symbol takes no entry as it stands."""
+    symbol = plan.symbol
+    if (found := turn.state.quarantine.get(symbol)) is not None:
+        return "symbol_quarantined", f"{found.code} {found.reason}"
+    if symbol in turn.state.positions:
+        return "position_exists", "there is one position a symbol"
+    if symbol in turn.state.left_alone:
+        return "position_of_others", "it holds a position that is left alone"
+    if any(sent.doubt for sent in turn.orders_of(symbol)):
+        return "order_unknown", "an order in this symbol may have been executed"
+    if any(turn.orders_of(symbol, Leg.ENTRY)):
+        return "entry_in_flight", "an entry in this symbol has no outcome yet"
+    if symbol in turn.state.unexplained:
+        return "not_reconciled", "the venue states what its trades do not explain"
+    return None
+
+
+def _against_venue_s_limits(turn: Turn, plan: EntryPlan) -> tuple[str, str] | None:
+    """What the venue would refuse, or has refused lately."""
+    rules = turn.state.rules[plan.symbol]
+    if _forced_lately(turn, plan.symbol):
+        return "closed_by_venue", "the venue forced a position closed here"
+    if plan.leverage > rules.max_leverage:
+        return "leverage_out_of_bracket", f"at most {rules.max_leverage}"
+    if not may_send(turn, Leg.ENTRY, plan.symbol):
+        refused = refusal_of(turn, Leg.ENTRY, plan.symbol)
+        return "refused_lately", f"{refused.code} {refused.reason}" if refused else ""
+    return None
 
 
 def _forced_lately(turn: Turn, symbol: str) -> bool:
@@ -134,43 +156,56 @@ def _leave(turn: Turn, plan: ExitPlan | MoveStopPlan) -> None:
         _refuse(turn, plan, "wrong_side", f"a {position.side} is reduced by {position.side.exit}")
     elif isinstance(plan, MoveStopPlan):
         _move_stop(turn, plan, position)
-    elif any(turn.orders_of(plan.symbol, Leg.EXIT, Leg.FLATTEN)):
-        _refuse(turn, plan, "exit_in_flight", "an exit of this position has no outcome yet")
+    elif waiting := _still_waited_for(turn, plan.symbol):
+        name, until = waiting
+        _refuse(turn, plan, "exit_in_flight", f"{name} has waited for until {until}")
     else:
         _reduce(turn, plan, position)
 
 
+def _still_waited_for(turn: Turn, symbol: str) -> tuple[str, str] | None:
+    """An exit that may still come to its outcome soon, and until when the next one waits for it."""
+    limit_s = float(turn.policy.exit_limit_s)
+    for sent in turn.orders_of(symbol, Leg.EXIT, Leg.FLATTEN):
+        sent_at = sent.request.sent_at
+        if sent_at is not None and age_s(turn, sent_at) < limit_s:
+            until = (sent_at + timedelta(seconds=limit_s)).isoformat(timespec="seconds")
+            return sent.request.client_order_id, until
+    return None
+
+
 def _reduce(turn: Turn, plan: ExitPlan, position: Position) -> None:
-    """Close what the plan asks for, never more than its rung has left, in slices that fit."""
+    """Close what the plan asks for, never more than its rung has left, in slices that fit.
+
+    Exits before it that have been waited for long enough are superseded: those that rest are
+    withdrawn, and what any of them may still fill is not sold again for a rung. A full close is for
+    all that is held: reduce-only, it takes what the others leave.
+    """
     rules = turn.state.rules[plan.symbol]
+    stuck = list(turn.orders_of(plan.symbol, Leg.EXIT, Leg.FLATTEN))
     qty = position.qty
     if plan.action in _SHARES:
+        pending = sum((s.request.qty - s.filled_qty for s in stuck), Decimal(0))
         rung_target = target_qty(_SHARES[plan.action], position.initial_qty, rules.lot_step)
-        qty = min(plan.qty, qty, rung_target - position.harvested_qty)
-        qty = floor_to_step(max(qty, Decimal(0)), rules.lot_step)
+        left = min(qty, rung_target - position.harvested_qty) - pending
+        qty = floor_to_step(max(min(plan.qty, left), Decimal(0)), rules.lot_step)
+    if qty <= 0 and stuck:
+        reason = "what it asks for may still be filled by the exit before it"
+        _refuse(turn, plan, "exit_in_flight", reason)
+        return
     if qty <= 0:
         reason = f"{position.harvested_qty} of {position.initial_qty} is harvested already"
         _refuse(turn, plan, "already_harvested", reason)
         return
+    for sent in stuck:
+        turn.note(
+            "exit_superseded", "error", symbol=plan.symbol, plan_id=sent.plan_id, by=plan.plan_id
+        )
+        turn.journal(replace(sent, superseded=True))
+        if sent.accepted:
+            withdraw(turn, sent)
     for number, part in enumerate(slices(qty, rules.max_qty), start=1):
-        turn.send(reducing(position, Leg.EXIT, _cause(plan), number=number, qty=part))
-
-
-def _cause(plan: ExitPlan | MoveStopPlan) -> Cause:
-    return Cause(plan.plan_id, plan.intent_id, plan.action, plan.timestamp, plan.produced_at)
-
-
-def own_cause(turn: Turn, position: Position, action: str) -> Cause:
-    """What a position does for its own protection, in the name of the plan that opened it."""
-    return Cause(position.plan_id, position.intent_id, action, position.updated_at, turn.now)
-
-
-def slices(qty: Decimal, max_qty: Decimal) -> Iterator[Decimal]:
-    """Cut a quantity into orders that the venue takes."""
-    while qty > 0:
-        part = min(qty, max_qty)
-        yield part
-        qty -= part
+        turn.send(reducing(position, Leg.EXIT, cause_of(plan), number=number, qty=part))
 
 
 def _move_stop(turn: Turn, plan: MoveStopPlan, position: Position) -> None:
@@ -189,44 +224,3 @@ def _move_stop(turn: Turn, plan: MoveStopPlan, position: Position) -> None:
         _refuse(turn, plan, "stop_cannot_move", "it closes more than one order may hold")
     else:
         send_stop(turn, position, stop_loss, plan=plan)
-
-
-def send_stop(
-    turn: Turn, position: Position, stop_loss: Decimal, *, plan: MoveStopPlan | None = None
-) -> None:
-    """Journal and place a stop for the whole position, for a plan or to protect what is naked.
-
-    A stop names the whole quantity: several may stand, so that the new one is placed before the
-    old one goes, and after a partial close it still covers what is left. Only a position larger
-    than one order may be gets a stop that closes whatever is held, of which the venue takes one.
-    """
-    number = position.protective_orders + 1
-    turn.keep(replace(position, protective_orders=number))
-    cause = _cause(plan) if plan else own_cause(turn, position, "PROTECT")
-    turn.send(
-        reducing(
-            position,
-            Leg.STOP,
-            cause,
-            number=number,
-            qty=position.qty,
-            trigger_price=stop_loss,
-            close_position=position.qty > turn.state.rules[position.symbol].max_qty,
-        )
-    )
-
-
-def flatten(turn: Turn, position: Position, reason: str) -> None:
-    """Close a position that cannot have a stop, at the market, now."""
-    standing = list(turn.orders_of(position.symbol, Leg.FLATTEN))
-    if standing and not may_protect_again(standing):
-        return
-    turn.note(
-        "flatten", "error", symbol=position.symbol, position_id=position.position_id, reason=reason
-    )
-    cause = own_cause(turn, position, "FLATTEN")
-    number = position.protective_orders
-    for part in slices(position.qty, turn.state.rules[position.symbol].max_qty):
-        number += 1
-        turn.send(reducing(position, Leg.FLATTEN, cause, number=number, qty=part))
-    turn.keep(replace(position, protective_orders=number))

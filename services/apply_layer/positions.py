@@ -32,7 +32,9 @@ class Position:
     time without a live stop so far, in seconds of wall clock; `unprotected_since` starts it.
     `protective_orders` counts the stops and forced closes sent, so that each has an id of its own.
     `shown_at` is when the record last got a price, by the wall clock, and `marks` are the last ones
-    heard, from which the next price is confirmed.
+    heard, from which the next price is confirmed. `max_notional` is what the owner's caps let it be
+    worth, None where it is not ours. `liquidation_price` is as the venue states it, None where it
+    does not.
     """
 
     position_id: str
@@ -61,6 +63,8 @@ class Position:
     protective_orders: int = 0
     shown_at: datetime | None = None
     marks: Marks | None = None
+    max_notional: Decimal | None = None
+    liquidation_price: Decimal | None = None
 
     @property
     def unrealized_pnl(self) -> Decimal:

@@ -7,25 +7,27 @@ old by now.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
-from services.apply_layer.adoption import in_flight, live_stops, take_over, with_its_stop
+from services.apply_layer.adoption import in_flight, take_over
 from services.apply_layer.doubt import ask
 from services.apply_layer.exchange import (
     CancelOrder,
-    OpenOrder,
     OrderAccepted,
     OrderType,
     VenuePosition,
     VenueSnapshot,
 )
-from services.apply_layer.facts import on_accepted, withdraw
-from services.apply_layer.journal import RESTING_ID, Leg, Sent, may_protect_again
+from services.apply_layer.facts import on_accepted
+from services.apply_layer.journal import RESTING, RESTING_ID
+from services.apply_layer.looked import Looked
 from services.apply_layer.outcomes import send_or_refuse
-from services.apply_layer.plans import flatten, send_stop
-from services.apply_layer.positions import ZERO, Position, exposed, protected
+from services.apply_layer.positions import Position
+from services.apply_layer.sendings import withdraw
 from services.apply_layer.state import LastTrade, Unexplained
+from services.apply_layer.stops import is_after, is_newer, protect
+from services.apply_layer.stops_barred import prove_stops
 from services.apply_layer.times import age_s, heal
 from services.apply_layer.turn import Turn
 
@@ -33,14 +35,6 @@ from services.apply_layer.turn import Turn
 _LOOKS_MIN = 3
 #: How long a position may be shown as before its last trade until it is believed, in seconds.
 _LATE_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """The venue as it stands. `starting`: for the first time since a start or an outage."""
-
-    snapshot: VenueSnapshot
-    starting: bool = False
 
 
 def on_look(turn: Turn, looked: Looked) -> None:
@@ -61,8 +55,9 @@ def on_look(turn: Turn, looked: Looked) -> None:
     if snapshot.conclusive:
         _send_what_never_left(turn, snapshot)
     for position in _covered(turn, snapshot):
-        _protect(turn, position, looked)
+        protect(turn, position, looked)
     _tidy(turn, snapshot)
+    prove_stops(turn)
 
 
 def _covered(turn: Turn, snapshot: VenueSnapshot) -> list[Position]:
@@ -183,59 +178,8 @@ def _ask_after_what_is_gone(turn: Turn, snapshot: VenueSnapshot) -> None:
     standing = {order.client_order_id for order in snapshot.open_orders}
     for sent in turn.state.orders.values():
         gone = sent.accepted and sent.request.client_order_id not in standing
-        if gone and snapshot.covers(sent.request.symbol) and not _after(sent, snapshot):
+        if gone and snapshot.covers(sent.request.symbol) and not is_after(sent, snapshot):
             ask(turn, sent)
-
-
-def _protect(turn: Turn, position: Position, looked: Looked) -> None:
-    """One live stop for all of it, or a new one, or, past the limit, no position.
-
-    The time during which the daemon was down does not count against a stop: it is tried first.
-    """
-    live = {order.client_order_id for order in live_stops(position, looked.snapshot)}
-    waiting = [sent for sent in turn.orders_of(position.symbol, Leg.STOP) if not sent.accepted]
-    if position.stop_order in live or _is_newer(turn, position, looked.snapshot):
-        return
-    if position.stop_order is None and not waiting and _rely_on(turn, position, looked.snapshot):
-        return
-    naked = exposed(position, turn.now)
-    turn.keep(naked)
-    since = naked.unprotected_since or turn.now
-    if age_s(turn, since) > turn.policy.naked_limit_s and not looked.starting:
-        flatten(turn, naked, "no stop could be placed")
-    elif not waiting or may_protect_again(waiting):
-        turn.note("stop_missing", "error", symbol=position.symbol, position_id=position.position_id)
-        send_stop(turn, naked, naked.wanted_stop)
-
-
-def _is_newer(turn: Turn, position: Position, snapshot: VenueSnapshot) -> bool:
-    """Whether the position's stop was placed after this view was read."""
-    sent = turn.state.orders.get(position.stop_order or "")
-    return sent is not None and _after(sent, snapshot)
-
-
-def _after(sent: Sent, snapshot: VenueSnapshot) -> bool:
-    """Whether an order had no answer yet when this view was begun; no clock has a say in it."""
-    return not snapshot.conclusive and sent.request.number > snapshot.after_order
-
-
-def _rely_on(turn: Turn, position: Position, snapshot: VenueSnapshot) -> bool:
-    """Whether a stop stands that serves as well as our own would: it protects from now on."""
-    sign = position.side.sign
-
-    def tightness(stop: OpenOrder) -> Decimal:
-        return sign * (stop.trigger_price or ZERO)
-
-    stop = max(live_stops(position, snapshot), key=tightness, default=None)
-    if stop is None or tightness(stop) < sign * position.wanted_stop:
-        return False
-    if stop.client_order_id in turn.state.orders:
-        trigger = stop.trigger_price or position.wanted_stop
-        kept = protected(position, stop.client_order_id, trigger, turn.now)
-    else:
-        kept = with_its_stop(turn, position, stop)
-    turn.keep(replace(kept, initial_stop=position.initial_stop))
-    return True
 
 
 def _tidy(turn: Turn, snapshot: VenueSnapshot) -> None:
@@ -243,7 +187,7 @@ def _tidy(turn: Turn, snapshot: VenueSnapshot) -> None:
     for order in snapshot.open_orders:
         sent = turn.state.orders.get(order.client_order_id)
         position = turn.state.positions.get(order.symbol)
-        if position is None and sent is not None and sent.leg in (Leg.STOP, Leg.TARGET):
+        if position is None and sent is not None and sent.leg in RESTING:
             withdraw(turn, sent)
         elif position is None and sent is None and RESTING_ID.fullmatch(order.client_order_id):
             # One of ours that came to stand after it had been given up.
@@ -254,6 +198,6 @@ def _tidy(turn: Turn, snapshot: VenueSnapshot) -> None:
             and order.reduce_only
             and position.stop_order is not None
             and order.client_order_id != position.stop_order
-            and not _is_newer(turn, position, snapshot)
+            and not is_newer(turn, position, snapshot)
         ):
             turn.outputs.append(CancelOrder(order.client_order_id, order.symbol, snapshot.at))

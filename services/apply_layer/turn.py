@@ -50,11 +50,22 @@ class Turn:
         others = {s: p for s, p in self.state.positions.items() if s != position.symbol}
         if position.qty:
             others[position.symbol] = position
-        refusals = self.state.stops_refused
-        if position.symbol in refusals and (position.stop_order is not None or not position.qty):
-            refusals = {s: why for s, why in refusals.items() if s != position.symbol}
-        self.state = replace(self.state, positions=others, stops_refused=refusals)
+        self.state = replace(self.state, positions=others)
+        if not position.qty:
+            self._forget_troubles(position.symbol)
         self.outputs.append(position_record(position))
+
+    def _forget_troubles(self, symbol: str) -> None:
+        """What was said against a position's protection and size ends with it."""
+        state = self.state
+        refusals = {
+            key: refused
+            for key, refused in state.refusals.items()
+            if refused.symbol != symbol or refused.leg is Leg.ENTRY
+        }
+        over_cap = {s: words for s, words in state.over_cap.items() if s != symbol}
+        if (len(refusals), len(over_cap)) != (len(state.refusals), len(state.over_cap)):
+            self.state = replace(state, refusals=refusals, over_cap=over_cap)
 
     def send(self, sent: Sent) -> None:
         """Write an order into the journal under the next number, and ask the venue for it."""

@@ -19,6 +19,8 @@ from shared.why.words import on_tick, plain, safe
 
 #: What strangers wrote is cut to this many characters.
 TEXT_MAX = 240
+#: What else than a liquidation the venue closes of its own accord.
+_CLOSED_BY_VENUE = {"DELEVERAGED": "deleveraged (ADL)", "SETTLED": "settled"}
 _WHAT = {
     "ENTRY_PROPOSED": "entry",
     "PARTIAL_25": "rung 25 %",
@@ -73,6 +75,9 @@ def _fill(fill: Any, at: datetime) -> News:
         if fill.status == "LIQUIDATED":
             kind, severity = Kind.LIQUIDATION, Severity.URGENT
             text = f"liquidated by the venue: {traded}, {end}"
+        elif fill.status in _CLOSED_BY_VENUE:
+            severity = Severity.URGENT
+            text = f"{_CLOSED_BY_VENUE[fill.status]} by the venue: {traded}, {end}"
         elif fill.status == "STOPPED_OUT":
             kind = Kind.STOP_HIT
             text = f"stop hit: {traded}, {end}"

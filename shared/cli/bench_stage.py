@@ -101,25 +101,26 @@ def tick_to_entry(tick: MarketTick, at: datetime) -> EntryIntent:
     )
 
 
+_TICK = MarketTick(
+    timestamp=NOW,
+    produced_at=NOW,
+    source="market_feed",
+    tick_id="BTCUSDT.1748736000000",
+    symbol="BTCUSDT",
+    mark_price=Decimal("104321.5"),
+    funding_rate=Decimal("0.0001"),
+)
 TICKS = Stage(
     "market.tick, passed on",
     "trading_bot",
-    MarketTick(
-        timestamp=NOW,
-        produced_at=NOW,
-        source="market_feed",
-        tick_id="BTCUSDT.1748736000000",
-        symbol="BTCUSDT",
-        mark_price=Decimal("104321.5"),
-        funding_rate=Decimal("0.0001"),
-    ),
+    _TICK,
     passed_on,
     output=MARKET_TICK.name,
 )
 INTENTS = Stage(
     "trade.intent, passed on",
     "intent_bridge",
-    tick_to_entry(TICKS.message, NOW),
+    tick_to_entry(_TICK, NOW),
     passed_on,
     output=TRADE_INTENT.name,
 )

@@ -44,6 +44,7 @@ class SymbolStory:
     stops: int = 0
     full_closes: int = 0
     liquidations: int = 0
+    forced_closes: int = 0
     refusals: int = 0
     realized_pnl: Decimal = ZERO
     fees: Decimal = ZERO
@@ -150,6 +151,8 @@ def _count(story: SymbolStory, result: Result) -> None:
         story.stops += 1
     elif result.status == "LIQUIDATED":
         story.liquidations += 1
+    elif result.status in ("DELEVERAGED", "SETTLED"):
+        story.forced_closes += 1
     elif not result.reduceOnly:
         story.entries += 1
     elif result.reason == "FULL_CLOSE_PROPOSED":

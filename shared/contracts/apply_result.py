@@ -98,7 +98,9 @@ class _Result(Message):
 class FillResult(_Result):
     """Something was traded. `realized_pnl` is before fees; `fee` is what this trade cost."""
 
-    status: Literal["FILLED", "PARTIALLY_FILLED", "STOPPED_OUT", "LIQUIDATED"]
+    status: Literal[
+        "FILLED", "PARTIALLY_FILLED", "STOPPED_OUT", "LIQUIDATED", "DELEVERAGED", "SETTLED"
+    ]
     side: Side
     reduceOnly: Flag  # noqa: N815 - the venue's own spelling
     order_id: Text

@@ -35,6 +35,7 @@ from shared.formulas.ladder import (
     target_qty,
     unmerged_ladder,
 )
+from shared.formulas.liquidation import liquidation_price, stop_before_liquidation
 from shared.formulas.market import (
     WINDOW_CLOSES,
     MarketState,
@@ -83,6 +84,7 @@ __all__ = [
     "kill_score",
     "leverage_scaled",
     "leverage_sensitivity_factor",
+    "liquidation_price",
     "locked_stop",
     "marks_after",
     "observe_close",
@@ -96,6 +98,7 @@ __all__ = [
     "round_half_up_to_step",
     "round_toward",
     "safe_stop_fraction",
+    "stop_before_liquidation",
     "target_qty",
     "unmerged_ladder",
     "unreachable_rungs",

@@ -127,7 +127,7 @@ def is_exit(result: Any) -> bool:
 
 def fill_name(fill: Any) -> str:
     """What a trade was for: a stop or a forced close by its status, others by their action."""
-    if fill.status in ("STOPPED_OUT", "LIQUIDATED"):
+    if fill.status in ("STOPPED_OUT", "LIQUIDATED", "DELEVERAGED", "SETTLED"):
         return str(fill.status)
     return str(fill.reason or fill.status)
 

@@ -19,7 +19,7 @@ from services.apply_layer.exchange import (
     PlaceOrder,
     VenuePosition,
 )
-from services.apply_layer.protection import Looked
+from services.apply_layer.looked import Looked
 from services.apply_layer.state import ORDERS, Policy
 from shared.sides import PositionSide, Side
 

@@ -268,9 +268,16 @@ def test_a_trade_that_is_told_twice_or_late_is_applied_once() -> None:
     assert len(desk.noted("repeated_trade")) == 2
 
 
-@pytest.mark.parametrize("name", ["autoclose-1", "adl_autoclose", "settlement_autoclose-7"])
-def test_what_the_venue_forced_is_applied_and_its_symbol_takes_no_entry_for_a_while(
-    name: str,
+@pytest.mark.parametrize(
+    ("name", "status", "barred"),
+    [
+        ("autoclose-1", "LIQUIDATED", True),
+        ("adl_autoclose", "DELEVERAGED", False),
+        ("settlement_autoclose-7", "SETTLED", True),
+    ],
+)
+def test_what_the_venue_forced_has_its_own_name_and_may_bar_the_symbol_for_a_while(
+    name: str, status: str, barred: bool
 ) -> None:
     desk = opened(POLICY)
     forced = OrderFilled(
@@ -278,14 +285,16 @@ def test_what_the_venue_forced_is_applied_and_its_symbol_takes_no_entry_for_a_wh
         reduce_only=True, done=True, at=desk.market,
     )  # fmt: skip
     desk.hear(forced)
-    assert desk.results[-1].status == "LIQUIDATED"
+    assert desk.results[-1].status == status
     assert desk.results[-1].reason == name
     assert desk.state.positions == {}
     desk.deliver(entry(desk, "plan.again"))
-    assert desk.codes == ["closed_by_venue"]
-    desk.now += timedelta(seconds=3601)
-    desk.deliver(entry(desk, "plan.later"))
-    assert desk.codes == ["closed_by_venue"]
+    assert desk.codes == (["closed_by_venue"] if barred else [])
+    assert bool(desk.state.forced) is barred
+    if barred:
+        desk.now += timedelta(seconds=3601)
+        desk.deliver(entry(desk, "plan.later"))
+        assert desk.codes == ["closed_by_venue"]
 
 
 def test_entries_wait_while_the_venue_says_why_and_exits_do_not() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from services.apply_layer.exchange import OrderFilled, OrderType, PlaceOrder, Sy
 from services.apply_layer.paper_account import PaperPolicy
 from services.apply_layer.paper_rules import BUILT_IN_RULES
 from services.apply_layer.state import Policy, TakeProfitMode
-from shared.contracts import FillResult
+from shared.contracts import EntryPlan, FillResult
 from shared.decisions import Mode
 from shared.sides import Side
 
@@ -104,9 +105,15 @@ def test_there_is_one_position_a_symbol() -> None:
     assert desk.venue_qty() == D("1.83")
 
 
+def ahead_of_the_mark(desk: Desk, **changes: Any) -> EntryPlan:
+    """An entry that waits on paper: it was decided at a time of which no mark has come yet."""
+    return entry(desk, timestamp=desk.market + timedelta(seconds=1), **changes)
+
+
 def test_an_entry_without_an_outcome_blocks_the_next() -> None:
     desk = Desk()
-    desk.deliver(entry(desk))
+    desk.tick("12.32")
+    desk.deliver(ahead_of_the_mark(desk))
     desk.deliver(entry(desk, "plan.second"))
     assert desk.codes == ["entry_in_flight"]
     desk.tick("12.32")
@@ -162,9 +169,10 @@ def test_what_the_venue_refuses_is_refused_with_its_number() -> None:
 
 
 def test_an_entry_that_dies_at_its_fill_says_why() -> None:
-    desk = Desk(paper=PaperPolicy(initial_wallet=D(50)))
-    desk.deliver(entry(desk, qty=D(41)))
+    desk = Desk(paper=PaperPolicy(initial_wallet=D("50.8")))
     desk.tick("12.32")
+    desk.deliver(ahead_of_the_mark(desk, qty=D(41)))
+    desk.tick("12.56")
     assert desk.statuses == ["REJECTED"]
     assert desk.codes == ["margin_insufficient"]
     assert desk.state.orders == {}
@@ -172,7 +180,8 @@ def test_an_entry_that_dies_at_its_fill_says_why() -> None:
 
 def test_a_fill_past_its_own_stop_is_flattened() -> None:
     desk = Desk()
-    desk.deliver(entry(desk))
+    desk.tick("12.32")
+    desk.deliver(ahead_of_the_mark(desk))
     desk.tick("12.00")
     assert desk.venue_qty() == 0
     assert desk.stops() == []
@@ -191,7 +200,8 @@ def test_a_refusal_of_a_very_long_plan_id_still_has_an_id_of_its_own() -> None:
 
 def test_an_entry_filled_in_two_parts_is_stopped_for_all_of_it() -> None:
     desk = Desk()
-    desk.deliver(entry(desk, qty=D(3)))
+    desk.tick("12.32")
+    desk.deliver(ahead_of_the_mark(desk, qty=D(3)))
     (sent,) = desk.state.orders.values()
     for number, (qty, price) in enumerate((("1", "12.3"), ("2", "12.4")), start=1):
         desk.hear(

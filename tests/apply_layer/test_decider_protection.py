@@ -147,6 +147,7 @@ def test_a_stop_that_was_cancelled_behind_its_back_is_placed_again() -> None:
 
 def test_a_stop_of_which_the_venue_says_that_it_is_gone_is_placed_again_at_once() -> None:
     desk = opened()
+    desk.look(after_s=1)
     (stop,) = desk.stops()
     desk.behind_its_back(CancelOrder(stop.client_order_id, SYMBOL, desk.market))
     desk.hear(OrderEnded(stop.client_order_id, SYMBOL, "cancelled", desk.market))

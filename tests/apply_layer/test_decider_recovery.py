@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -176,7 +177,8 @@ def killed_by_score(desk: Desk) -> None:
 
 
 def flattened(desk: Desk) -> None:
-    desk.deliver(entry(desk))
+    desk.tick("12.32")
+    desk.deliver(entry(desk, timestamp=desk.market + timedelta(seconds=1)))
     desk.tick("12.0")
     desk.deliver(entry(desk, "plan.next", stop_loss=D("11.8")))
 

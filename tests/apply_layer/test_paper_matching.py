@@ -23,8 +23,9 @@ from services.apply_layer.exchange import (
 )
 from services.apply_layer.paper import PaperExchange
 from services.apply_layer.paper_account import PaperBook, PaperPolicy, new_account
-from services.apply_layer.paper_money import fill, liquidation_price
+from services.apply_layer.paper_money import fill
 from services.apply_layer.paper_rules import BUILT_IN_RULES, default_rules
+from shared.formulas import liquidation_price
 from shared.sides import PositionSide, Side
 
 D = Decimal
@@ -109,15 +110,15 @@ def test_a_fill_price_is_on_the_tick_against_the_taker(side: Side, mark: str, pr
     assert filled.price == D(price)
 
 
-def test_a_market_order_waits_for_the_first_mark_at_or_after_its_decision() -> None:
+@pytest.mark.parametrize("ahead", [2, 3600], ids=["of the mark", "of everything"])
+def test_a_market_order_decided_ahead_of_the_mark_fills_at_the_next_one(ahead: int) -> None:
     exchange = venue()
-    events = exchange.place(replace(BUY, at=later(2)))
+    events = exchange.place(replace(BUY, at=later(ahead)))
     assert [type(event) for event in events] == [OrderAccepted]
-    assert exchange.on_mark(RIVER, D(11), later(1)) == []
     (waiting,) = exchange.snapshot().open_orders
     assert (waiting.client_order_id, waiting.trigger_price) == ("entry", None)
-    (filled,) = fills(exchange.on_mark(RIVER, D(12), later(2)))
-    assert (filled.price, filled.at, filled.done) == (D("12.012"), later(2), True)
+    (filled,) = fills(exchange.on_mark(RIVER, D(12), later(1)))
+    assert (filled.price, filled.at, filled.done) == (D("12.012"), later(1), True)
     assert exchange.snapshot().open_orders == ()
 
 

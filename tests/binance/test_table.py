@@ -415,17 +415,18 @@ def test_4046_4059_what_is_so_already_is_success(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "prefix"), [("liquidation", "autoclose-"), ("adl", "adl_autoclose")]
+    ("kind", "prefix", "status"),
+    [("liquidation", "autoclose-", "LIQUIDATED"), ("adl", "adl_autoclose", "DELEVERAGED")],
 )
-def test_autoclose_and_adl_fills_are_applied_the_stops_go_and_nothing_re_enters(
-    desk: Desk, kind: str, prefix: str
+def test_autoclose_and_adl_fills_are_applied_by_their_names_and_the_stops_go(
+    desk: Desk, kind: str, prefix: str, status: str
 ) -> None:
     desk.enter()
     desk.until(desk.holds)
     desk.venue.faults.script(kind, symbol=BTC)
     desk.until(desk.flat)
     desk.until(lambda: desk.stops() == [])
-    last = next(r for r in reversed(desk.results) if r["status"] == "LIQUIDATED")
+    last = next(r for r in reversed(desk.results) if r["status"] == status)
     assert last["client_order_id"].startswith(prefix)
     desk.enter()
-    assert desk.codes == ["closed_by_venue"]
+    assert desk.codes == (["closed_by_venue"] if status == "LIQUIDATED" else [])

@@ -22,7 +22,7 @@ from services.apply_layer.exchange import (
     VenuePosition,
     VenueSnapshot,
 )
-from services.apply_layer.protection import Looked
+from services.apply_layer.looked import Looked
 from services.apply_layer.state import Policy, State
 from shared.bus.client import call
 from shared.contracts import Message, encode

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis import Redis
 
-from services.apply_layer import decider, doubt, facts, plans, protection, turn
+from services.apply_layer import decider, doubt, facts, fills, plans, protection, sendings, turn
 from services.apply_layer.binance import account, client, orders, wire
 from services.apply_layer.exchange import FORCED_PREFIXES
 from services.apply_layer.journal import Leg
@@ -137,7 +137,7 @@ def cancel_before_place() -> None:
         def moved(turn_: Any, position: Any, stop: Any, *, plan: Any = None) -> None:
             for old in turn_.orders_of(position.symbol, Leg.STOP):
                 if old.accepted:
-                    facts.withdraw(turn_, old)
+                    sendings.withdraw(turn_, old)
             real(turn_, position, stop, plan=plan)
 
         return moved
@@ -160,15 +160,14 @@ def ignore_the_algo_book() -> None:
 @_defect(6, seeds=(2,))
 def no_stop_after_an_entry() -> None:
     """What a fill has added is left without a stop."""
-    _swap(facts, "protect_what_grew", lambda _real: lambda turn_: turn_.needs_stop.clear())
-    _swap(protection, "_protect", lambda _real: lambda *_args: None)
-    _swap(decider, "protect_what_grew", lambda _real: facts.protect_what_grew)
+    _swap(decider, "protect_what_grew", lambda _real: lambda turn_: turn_.needs_stop.clear())
+    _swap(protection, "protect", lambda _real: lambda *_args: None)
 
 
 @_defect(7)
 def leave_stops_when_flat() -> None:
     """Orders of a position that has ended are not withdrawn."""
-    _swap(facts, "withdraw", lambda _real: lambda *_args: None)
+    _swap(fills, "withdraw", lambda _real: lambda *_args: None)
     _swap(protection, "_tidy", lambda _real: lambda *_args: None)
 
 
@@ -245,7 +244,7 @@ def trust_a_repeated_fill() -> None:
         return trades
 
     _swap(account.Account, "new_trades", overlapping)
-    _swap(facts, "_is_news", lambda _real: lambda *_args: True)
+    _swap(fills, "_is_news", lambda _real: lambda *_args: True)
 
 
 @_defect(5, 9, seeds=(6,))
@@ -273,7 +272,7 @@ def fees_not_counted() -> None:
 
         return reduced
 
-    _swap(facts, "reduced_by", free)
+    _swap(fills, "reduced_by", free)
 
 
 @_defect(9, 13)

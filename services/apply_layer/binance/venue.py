@@ -29,7 +29,7 @@ from services.apply_layer.exchange import (
     Trades,
     VenueHealth,
 )
-from services.apply_layer.protection import Looked
+from services.apply_layer.looked import Looked
 from shared.at_once import Place
 from shared.contracts import Message
 from shared.log import logger

@@ -190,12 +190,11 @@ def balance(look: Look) -> Any:
     """GET balance."""
     sums = _sums(look)
     now, all_of_it = look.account.now_ms(), wallet_asset(look)
-    name = look.account.config.account_id
-    rows = [_balance(name, all_of_it, sums["wallet"], sums["profit"], sums["free"], now)]
+    rows = [_balance(all_of_it, sums["wallet"], sums["profit"], sums["free"], now)]
     for asset in ("USDT", "USDC"):
         if asset != all_of_it:
-            rows.append(_balance(name, asset, ZERO, ZERO, ZERO, now))
-    return rows
+            rows.append(_balance(asset, ZERO, ZERO, ZERO, now))
+    return [{"accountAlias": look.account.config.account_id, **row} for row in rows]
 
 
 def wallet_asset(look: Look) -> str:
@@ -204,10 +203,9 @@ def wallet_asset(look: Look) -> str:
 
 
 def _balance(
-    account_id: str, asset: str, wallet: Decimal, profit: Decimal, free: Decimal, now: int
+    asset: str, wallet: Decimal, profit: Decimal, free: Decimal, now: int
 ) -> dict[str, Any]:
     return {
-        "accountAlias": account_id,
         "asset": asset,
         "balance": plain(wallet),
         "crossWalletBalance": plain(wallet),
