@@ -9,6 +9,7 @@ from services.apply_layer.exchange import (
     OpenOrder,
     OrderType,
     Past,
+    PastKnown,
     PlaceOrder,
     VenuePosition,
     VenueSnapshot,
@@ -89,6 +90,7 @@ def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
         initial_stop=None,
         wanted_stop=default,
         unprotected_since=turn.now,
+        history_known=past.known,
     )
     stops = live_stops(position, snapshot)
     if stops:
@@ -106,9 +108,35 @@ def _adopt(turn: Turn, found: VenuePosition, snapshot: VenueSnapshot) -> None:
     if not past.known:
         turn.note(
             "history_unknown", "error", symbol=found.symbol, position_id=position_id,
-            reason="its trades reach too far back: its rungs count as taken, its stop and the"
-            " kill score hold",
+            reason="its trades from its opening on were not read yet, or reach too far back: its"
+            " rungs count as taken, its stop and the kill score hold",
         )  # fmt: skip
+
+
+def on_past_known(turn: Turn, fact: PastKnown) -> None:
+    """The past of an adopted position was read: what was taken of it, and what is still to take."""
+    position, past = turn.state.positions.get(fact.symbol), fact.past
+    if position is None or position.history_known:
+        return
+    if (position.side, position.qty) != (fact.side, fact.qty):
+        # It has changed since; what it is now is read anew.
+        return
+    turn.keep(
+        replace(
+            position,
+            initial_qty=past.initial_qty,
+            harvested_qty=past.harvested_qty,
+            opened_at=past.opened_at,
+            realized_pnl=past.realized_pnl,
+            fees=past.fees,
+            history_known=True,
+        )
+    )
+    turn.stated("POSITION", fact.symbol, fact.at, "its history was read")
+    turn.note(
+        "history_known", symbol=fact.symbol, position_id=position.position_id,
+        initial_qty=past.initial_qty, harvested_qty=past.harvested_qty,
+    )  # fmt: skip
 
 
 def _is_of_others(turn: Turn, found: VenuePosition) -> bool:

@@ -154,7 +154,9 @@ class OrderFilled:
     """One trade. `qty` is positive; `realized_pnl` is before fees.
 
     `done` says that nothing is left of the order; a venue that does not say so with the trade
-    leaves it False. What the venue forced has a `client_order_id` of its own kind.
+    leaves it False. What the venue forced has a `client_order_id` of its own kind. `fee` is in the
+    contract's quote; `fee_asset_qty` of `fee_asset` is what was taken, where the venue says so. A
+    fee in an asset that has no price is 0 in `fee`, and is told by those two alone.
     """
 
     client_order_id: str
@@ -170,6 +172,8 @@ class OrderFilled:
     reduce_only: bool
     done: bool
     at: datetime
+    fee_asset: str | None = None
+    fee_asset_qty: Decimal | None = None
 
     @property
     def forced(self) -> Forced | None:
@@ -316,6 +320,20 @@ class VenuePosition:
     updated_at: datetime | None = None
     past: Past | None = None
     liquidation_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastKnown:
+    """The past of a position that was adopted before its trades were read.
+
+    `qty` is what was held when they were read, all of them up to then included.
+    """
+
+    symbol: str
+    side: PositionSide
+    qty: Decimal
+    past: Past
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

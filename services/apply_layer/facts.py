@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from services.apply_layer.adoption import on_past_known
 from services.apply_layer.exchange import (
     FundingPaid,
     LookAgain,
@@ -13,6 +14,7 @@ from services.apply_layer.exchange import (
     OrderEnded,
     OrderFilled,
     OrderRejected,
+    PastKnown,
     Quarantined,
     Trades,
     VenueHealth,
@@ -198,4 +200,5 @@ FACTS: dict[type, Callable[[Turn, Any], None]] = {
     OrderEnded: on_ended,
     FundingPaid: on_funding,
     Quarantined: on_quarantined,
+    PastKnown: on_past_known,
 }

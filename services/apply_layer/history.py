@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Protocol
 
 from services.apply_layer.exchange import OrderFilled, Past, VenuePosition
+from shared.sides import Side
 
 #: The client ids that the journal makes; the letter says what the order was for.
 OURS = re.compile(r"[exstfp][0-9]+-[0-9a-f]{20}", re.ASCII)
@@ -19,24 +21,39 @@ _HARVESTS = ("x", "t")
 ZERO = Decimal(0)
 
 
+class Traded(Protocol):
+    """What of a trade says how it changed a position."""
+
+    @property
+    def side(self) -> Side: ...
+
+    @property
+    def qty(self) -> Decimal: ...
+
+
+def opening_of(position: VenuePosition, trades: Sequence[Traded]) -> int | None:
+    """The place of the trade that opened a position, or None where they do not reach back to it."""
+    held = position.side.sign * position.qty
+    place = len(trades)
+    while held and place:
+        place -= 1
+        before = held - trades[place].side.sign * trades[place].qty
+        if before * held < 0:
+            # It was turned round here: what crossed zero opened it.
+            return place
+        held = before
+    return None if held or not trades else place
+
+
 def past_of(position: VenuePosition, trades: Sequence[OrderFilled]) -> Past:
     """The past of an open position, from the trades of its symbol, oldest first.
 
     Where none of its trades is ours, somebody else runs it: what is held now is then its initial
     quantity. Where the trades do not reach back to its opening, `known` is False.
     """
-    held = position.side.sign * position.qty
-    opening = len(trades)
-    while held and opening:
-        opening -= 1
-        before = held - trades[opening].side.sign * trades[opening].qty
-        if before * held < 0:
-            # It was turned round here: what crossed zero opened it.
-            break
-        held = before
-    else:
-        if held or not trades:
-            return Past(position.qty, position.opened_at, known=False)
+    opening = opening_of(position, trades)
+    if opening is None:
+        return Past(position.qty, position.opened_at, known=False)
     since = trades[opening:]
     ours = any(OURS.fullmatch(trade.client_order_id) for trade in since)
     added = sum((t.qty for t in since if t.side is position.side.entry), ZERO)

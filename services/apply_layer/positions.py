@@ -34,7 +34,7 @@ class Position:
     `shown_at` is when the record last got a price, by the wall clock, and `marks` are the last ones
     heard, from which the next price is confirmed. `max_notional` is what the owner's caps let it be
     worth, None where it is not ours. `liquidation_price` is as the venue states it, None where it
-    does not.
+    does not. `history_known` is False until its trades from its opening on were read.
     """
 
     position_id: str
@@ -65,6 +65,7 @@ class Position:
     marks: Marks | None = None
     max_notional: Decimal | None = None
     liquidation_price: Decimal | None = None
+    history_known: bool = True
 
     @property
     def unrealized_pnl(self) -> Decimal:

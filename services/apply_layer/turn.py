@@ -126,6 +126,8 @@ class Turn:
             filled_qty=fill.qty,
             avg_price=fill.price,
             fee=fill.fee,
+            fee_asset=fill.fee_asset,
+            fee_asset_qty=fill.fee_asset_qty,
             realized_pnl=fill.realized_pnl,
             reason=sent.action if sent else forced_by(fill),
         )

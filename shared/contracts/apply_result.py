@@ -96,7 +96,11 @@ class _Result(Message):
 
 
 class FillResult(_Result):
-    """Something was traded. `realized_pnl` is before fees; `fee` is what this trade cost."""
+    """Something was traded. `realized_pnl` is before fees; `fee` is what this trade cost.
+
+    `fee` is in the contract's quote. `fee_asset_qty` of `fee_asset` is what the venue took, where
+    it says so; of an asset that has no price `fee` is 0, and those two alone tell the cost.
+    """
 
     status: Literal[
         "FILLED", "PARTIALLY_FILLED", "STOPPED_OUT", "LIQUIDATED", "DELEVERAGED", "SETTLED"
@@ -108,6 +112,8 @@ class FillResult(_Result):
     filled_qty: Positive
     avg_price: Price
     fee: Number
+    fee_asset: Text | None = None
+    fee_asset_qty: Number | None = None
     realized_pnl: Number
 
 

@@ -122,17 +122,6 @@ def test_a_plan_made_far_ahead_of_the_clock_here_opens_nothing() -> None:
     assert desk.codes == ["ahead_of_time"]
 
 
-def test_a_tick_from_tomorrow_hides_the_price_for_seconds_only() -> None:
-    desk = opened()
-    desk.tick("12.4", after_s=82_800)
-    desk.market -= timedelta(seconds=82_800)
-    desk.tick("12.5", wall_s=1)
-    assert desk.record is not None
-    assert desk.record["current_price"] == "12.4"
-    desk.tick("12.6", wall_s=10)
-    assert desk.record["current_price"] == "12.6"
-
-
 def late_view(desk: Desk, qty: Decimal) -> None:
     """The venue shows the position as before its last trade, and neither book."""
     shown = VenuePosition(

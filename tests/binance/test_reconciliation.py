@@ -265,10 +265,10 @@ def test_while_the_venue_is_away_no_entry_is_taken_and_protection_is_back_soon_a
 
 
 def test_an_expired_listen_key_is_renewed_and_entries_wait_for_a_look(desk: Desk) -> None:
-    looks = len(desk.lines("request", path="/fapi/v3/positionRisk"))
+    looks = len(desk.lines("request", path="/fapi/v3/balance"))
     desk.venue.faults.script("listen_key_expired")
     desk.until(lambda: len(desk.lines("request", method="POST", path="/fapi/v1/listenKey")) == 2)
-    desk.until(lambda: len(desk.lines("request", path="/fapi/v3/positionRisk")) > looks)
+    desk.until(lambda: len(desk.lines("request", path="/fapi/v3/balance")) > looks)
     desk.ready()
     desk.enter()
     desk.until(desk.holds)

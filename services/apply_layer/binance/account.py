@@ -1,392 +1,490 @@
-"""What the venue holds for the account, read for the decider: rules, positions, books, trades.
+"""What the venue holds for the account, read for the decider as one view.
 
-Every read may fail, and then nothing is changed: the cursor of trades moves only over what is
-handed out.
+A view costs a constant number of calls at any number of symbols; only what was traded since is
+asked for by symbol. Every read may fail: one symbol's is set apart, any other fails the view, and
+then nothing is changed: the bookmark of trades moves only over what is handed out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
+from services.apply_layer.binance.books import Book, conditional_book, of_one_symbol, plain_book
 from services.apply_layer.binance.budget import Purpose
-from services.apply_layer.binance.client import Client, NoAnswer, VenueError
-from services.apply_layer.binance.wire import (
-    OrderFacts,
-    fill_of,
-    moment,
-    number,
-    open_conditional,
-    open_plain,
-    order_facts,
-    position_of,
-    rules_of,
-)
+from services.apply_layer.binance.client import Client, VenueError
+from services.apply_layer.binance.endpoints import BALANCE, POSITIONS, read_rows
+from services.apply_layer.binance.fees import Fees
+from services.apply_layer.binance.funding import Funding
+from services.apply_layer.binance.ledger import Bookmark, Ledger, bookmark_after
+from services.apply_layer.binance.listing import Listing
+from services.apply_layer.binance.modes import HEDGE_MODE, Modes
+from services.apply_layer.binance.past import Pasts
+from services.apply_layer.binance.quarantine import Quarantines, SymbolUnread
+from services.apply_layer.binance.rows import PositionRow
+from services.apply_layer.binance.wire import position_of
 from services.apply_layer.exchange import (
-    FORCED_PREFIXES,
-    FundingPaid,
+    MarksSeen,
     OpenOrder,
     OrderFilled,
+    Past,
+    PastKnown,
+    Quarantine,
     SymbolRules,
     Trades,
     VenuePosition,
     VenueSnapshot,
 )
-from services.apply_layer.history import OURS, past_of
-from shared.log import logger
-from shared.settings import SettingsError
+from services.apply_layer.history import past_of
 
-_PAGE = 1000
-#: The books of so many symbols are asked for one by one; a call for all of them has this weight.
-_ASKED_ONE_BY_ONE, _WEIGHT_OF_ALL = 12, 40
-#: The venue answers for 90 days.
-_WEEK, _WEEKS_KEPT = timedelta(days=7), 11
-_FUNDING_EVERY = timedelta(minutes=10)
-_FUNDING_NAME = "venue/funding_until"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HEDGE_MODE = (
-    "the account is in hedge mode; the suite holds one position a symbol. Close all positions and "
-    "switch it in the exchange's app: Preferences, Position Mode, One-way Mode"
-)
+#: So many symbols' trades are read in one look; the turn of the others comes with the next.
+_TRADES_A_LOOK = 10
+#: So many pasts are begun within the look that meets them; more would keep others from protection.
+_PASTS_A_LOOK = 2
+
+PositionState = tuple[Decimal, datetime] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The positions of one call, by symbol; `unread` are held and cannot be kept, each with why."""
+
+    rows: Mapping[str, PositionRow]
+    unread: Mapping[str, Quarantine]
+    stops: Book | None = None
+
+    def state_of(self, symbol: str) -> PositionState:
+        """What changes whenever something of the symbol was traded."""
+        row = self.rows.get(symbol)
+        return None if row is None else (row.position_amt, row.update_time)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """What a look brought: trades and funding first, then how things stand.
 
-    `cursors` has the number and time of the newest trade of each symbol that is told with it.
+    `bookmarks` has the newest trade of each symbol that is told with it, `states` and `stops` how
+    its position and its conditional orders stood. `later` are symbols whose trades are still to be
+    read.
     """
 
     facts: tuple[object, ...]
     snapshot: VenueSnapshot
-    cursors: Mapping[str, tuple[int, datetime]]
+    bookmarks: Mapping[str, Bookmark]
+    states: Mapping[str, PositionState]
+    stops: Mapping[str, frozenset[str]]
+    later: frozenset[str] = frozenset()
     funding_until: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Look:
+    """A view in the making."""
+
+    purpose: Purpose
+    held: Held
+    unread: dict[str, Quarantine] = field(default_factory=dict)
+    facts: list[object] = field(default_factory=list)
+    positions: list[VenuePosition] = field(default_factory=list)
+    bookmarks: dict[str, Bookmark] = field(default_factory=dict)
+    stops: dict[str, frozenset[str]] = field(default_factory=dict)
+    later: set[str] = field(default_factory=set)
+    trades_read: int = 0
+    pasts_read: int = 0
 
 
 class Account:
     """One account. `symbols` are those that may be traded; what is held besides is adopted."""
 
-    def __init__(self, client: Client, symbols: Iterable[str]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        symbols: Iterable[str],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
-        self._symbols = tuple(symbols)
-        self._rules: dict[str, SymbolRules] = {}
-        self._listed: dict[str, Any] = {}
-        self._brackets: dict[str, Any] = {}
-        self._rules_told = False
-        self._cursors: dict[str, tuple[int, datetime]] = {}
-        self._leverages: dict[str, int] = {}
-        self._watched: dict[str, object] = {}
-        self._owned: set[str] = set()
-        self._orders: dict[str, OrderFacts] = {}
-        self._funding_until: datetime | None = None
-        self._funding_kept = True
-        self._funding_at = _EPOCH
+        self._monotonic = monotonic
+        self.symbols = tuple(symbols)
+        self.listing = Listing(client, self.symbols, monotonic)
+        self.modes = Modes(client)
+        self.quarantines = Quarantines()
+        self.ledger = Ledger(client, Fees(client, self.listing, monotonic).of)
+        self.pasts = Pasts(client, self.ledger)
+        self._funding = Funding(client)
+        self._rules_told: dict[str, SymbolRules] = {}
+        #: Symbols with positions or orders of ours, once and for this life.
+        self._ours: set[str] = set()
+        #: Of those, the ones whose past an earlier life had not read.
+        self._past_unread: set[str] = set()
+        #: How each position stood, and which stops, when it was last told.
+        self._states: dict[str, PositionState] = {}
+        self._stops: dict[str, frozenset[str]] = {}
+
+    # -- the decider's own state ----------------------------------------------------------------
 
     def restore(self, documents: Mapping[str, bytes]) -> None:
-        """Take the cursors from the decider's own state: what it has applied, and no more."""
+        """Take the bookmarks from the decider's own state: what it has applied, and no more."""
         for name, document in documents.items():
-            table, _, symbol = name.partition("/")
+            table, _, key = name.partition("/")
             if table == "trades":
                 last = json.loads(document)
                 at = datetime.fromisoformat(last["at"])
-                self._cursors[symbol] = (int(last["number"]), at)
+                self.ledger.bookmarks[key] = Bookmark(int(last["number"]), at)
             elif table == "positions":
-                self._owned.add(symbol)
-            elif name == _FUNDING_NAME:
-                self._funding_until = moment(document.decode())
+                self._ours.add(key)
+                if json.loads(document).get("history_known") is False:
+                    self._past_unread.add(key)
+            elif table == "orders":
+                self._ours.add(json.loads(document)["request"]["symbol"])
+        self._funding.restore(documents)
 
     def documents(self) -> dict[str, bytes]:
         """How far funding was told, if that is news."""
-        if self._funding_kept or self._funding_until is None:
-            return {}
-        self._funding_kept = True
-        return {_FUNDING_NAME: str(int(self._funding_until.timestamp() * 1000)).encode()}
+        return self._funding.documents()
 
-    # -- rules --------------------------------------------------------------------------------
+    # -- what everything hangs on ---------------------------------------------------------------
 
-    @property
-    def rules(self) -> Mapping[str, SymbolRules]:
-        """The filters as they were last read, by symbol."""
-        return self._rules
-
-    def refuse_hedge_mode(self) -> None:
-        """Raise SettingsError where a symbol may hold two positions."""
-        told = self._client.call("fapiPrivateGetPositionSideDual", weight=30)
-        if told["dualSidePosition"] in (True, "true"):
-            raise SettingsError(_HEDGE_MODE)
-
-    def learn_rules(self) -> None:
-        """Read the filters and leverage brackets of every symbol that the suite deals with."""
-        info = self._client.call("fapiPublicGetExchangeInfo")
-        self._client.budget.limited(info["rateLimits"])
-        self._listed = {each["symbol"]: each for each in info["symbols"]}
-        missing = [symbol for symbol in self._symbols if symbol not in self._listed]
-        if missing:
-            raise SettingsError(
-                f"apply_layer.symbols: the venue does not list {', '.join(missing)}"
-            )
-        told = self._client.call("fapiPrivateGetLeverageBracket")
-        self._brackets = {row["symbol"]: row["brackets"] for row in told}
-        self._rules = {}
-        for symbol in sorted({*self._symbols, *self._owned}):
-            self._learn(symbol)
-
-    def _learn(self, symbol: str) -> None:
-        self._rules[symbol] = rules_of(self._listed[symbol], self._brackets[symbol])
-        self._rules_told = False
-
-    def forget_rules(self) -> None:
-        """The filters were refused: read them anew at the next look."""
-        self._rules = {}
+    def begin(self) -> None:
+        """Read the modes and the rules for the first time. Raises VenueError, NoAnswer."""
+        self.modes.read(Purpose.PROTECT)
+        self.modes.read_symbols(Purpose.PROTECT)
+        self.listing.want(self._ours)
+        self.refresh_rules()
 
     def refresh_rules(self) -> None:
-        """Read the filters if they were forgotten."""
-        if not self._rules:
-            self.learn_rules()
+        """Read the filters when it is time. Raises VenueError, NoAnswer."""
+        if self.listing.is_due():
+            self.listing.learn()
 
-    # -- views --------------------------------------------------------------------------------
+    def refuses_to_start(self) -> str | None:
+        """Why nothing can be done with this account as it is set up; None while it holds anything.
+
+        Raises:
+            VenueError, NoAnswer.
+        """
+        if not self.modes.hedge:
+            return None
+        held = self.held(Purpose.PROTECT)
+        return None if held.rows or held.unread else HEDGE_MODE
+
+    # -- positions ------------------------------------------------------------------------------
+
+    @property
+    def held_symbols(self) -> int:
+        """How many symbols were held when they were last told."""
+        return sum(state is not None for state in self._states.values())
+
+    def held(self, purpose: Purpose) -> Held:
+        """All positions, in one call. Raises VenueError, NoAnswer."""
+        told = read_rows(self._client, POSITIONS, purpose=purpose)
+        unread = {s: Quarantine("unreadable", why) for s, why in told.unreadable.items()}
+        rows: dict[str, PositionRow] = {}
+        for row in told.rows:
+            if not row.position_amt:
+                continue
+            why = _unkept(row)
+            if why is None:
+                rows[row.symbol] = row
+            else:
+                unread[row.symbol] = why
+        return Held({s: row for s, row in rows.items() if s not in unread}, unread)
+
+    def with_stops(self, held: Held, purpose: Purpose) -> Held:
+        """The same with the conditional orders of what is held, read after it."""
+        wanted = held.rows.keys() - self.quarantines.unread
+        return replace(held, stops=conditional_book(self._client, wanted, purpose))
+
+    def changed(self, held: Held) -> frozenset[str]:
+        """The symbols whose position or conditional orders are not as they were last told.
+
+        What the user stream has failed to tell shows here.
+        """
+        waiting = self.quarantines.waiting(self._monotonic())
+        symbols = held.rows.keys() | {s for s, state in self._states.items() if state is not None}
+        found = {s for s in symbols if held.state_of(s) != self._states.get(s)}
+        found |= held.unread.keys() - self.quarantines.unread
+        if held.stops is not None:
+            standing = _ids_by_symbol(held.stops.orders)
+            read = held.rows.keys() - held.stops.unread.keys()
+            found |= {s for s in read if standing.get(s, frozenset()) != self._stops.get(s)}
+            found |= held.stops.unread.keys()
+        return frozenset(found - waiting)
+
+    def marks(self, held: Held, now: datetime) -> MarksSeen:
+        """The mark prices of what is held."""
+        return MarksSeen({s: r.mark_price for s, r in held.rows.items()}, now)
+
+    # -- views ----------------------------------------------------------------------------------
 
     def view(
         self,
         symbols: frozenset[str] | None,
         now: datetime,
+        *,
+        purpose: Purpose,
+        seen: Held | None = None,
         busy: frozenset[str] = frozenset(),
     ) -> View:
-        """Positions, then both books, then the trades; all symbols where none are named.
+        """Positions, then both books, then trades; of all symbols where none are named.
 
-        Those that are `busy` are left out: what they will hold in a moment nobody knows.
+        Those that are `busy` are left out: what they will hold in a moment nobody knows. `seen`
+        are positions and stops that were read just now and need not be read again.
         """
-        told = self._client.call(
-            "fapiPrivateV3GetPositionRisk",
-            {"symbol": next(iter(symbols))} if symbols and len(symbols) == 1 else {},
-            weight=5,
-        )
-        held = {row["symbol"]: row for row in told if number(row["positionAmt"])}
-        everywhere = {*self._symbols, *self._owned, *held, *self._cursors}
-        scope = frozenset(everywhere if symbols is None else symbols & {*self._listed}) - busy
-        for symbol in sorted(held.keys() & scope - self._rules.keys()):
-            self._learn(symbol)
-        orders = self.open_orders(sorted(scope))
-        facts: list[object] = []
-        positions: list[VenuePosition] = []
-        cursors: dict[str, tuple[int, datetime]] = {}
-        for symbol in sorted(scope):
-            position = position_of(held[symbol], self._leverage(symbol)) if symbol in held else None
-            if symbol not in self._cursors:
-                position, cursors[symbol] = self._meet(symbol, position)
-            else:
-                trades = self.new_trades(symbol)
-                facts += [Trades(trades)] if trades else []
-                position = position and _with_its_past(position, trades)
-                cursors[symbol] = cursor_after(trades) or self._cursors[symbol]
-            if position is not None:
-                positions.append(position)
-            else:
-                self._leverages.pop(symbol, None)
-        paid = self._funding(now) if symbols is None else []
+        whole = symbols is None
+        if whole:
+            self._read_modes(purpose)
+        venue_now = now + timedelta(milliseconds=self._client.clock_offset_ms)
+        look = _Look(purpose, seen or self.held(purpose))
+        self.listing.want(look.held.rows)
+        named = self._everything(look.held) if symbols is None else symbols
+        waiting = self.quarantines.waiting(self._monotonic())
+        look.unread |= {s: self.quarantines.standing[s] for s in waiting}
+        look.unread |= {s: why for s, why in look.held.unread.items() if s not in waiting}
+        look.unread |= self._without_rules(look.held)
+        scope = {s for s in named if s not in look.unread} - busy
+        orders = self._orders(look, {s for s in scope if self._exists(s, look.held)})
+        self._learn_setups(look, scope)
+        for symbol in sorted(scope, key=lambda s: (s not in look.held.rows, s)):
+            if symbol not in look.unread:
+                self._symbol(look, symbol, venue_now, whole=whole)
+        look.later |= busy & named
+        return self._closed(look, symbols, scope, orders, now)
+
+    def _closed(
+        self,
+        look: _Look,
+        symbols: frozenset[str] | None,
+        scope: set[str],
+        orders: list[OpenOrder],
+        now: datetime,
+    ) -> View:
+        """The view of what could be read; what could not is set apart."""
+        mono = self._monotonic()
+        waiting = self.quarantines.waiting(mono)
+        for symbol, why in look.unread.items():
+            if symbol not in waiting:
+                self.quarantines.set_apart(symbol, why, mono)
+        read = scope - look.unread.keys()
+        self.quarantines.release(read)
+        if symbols is None:
+            # What is held no more and is asked after by nobody is of no concern any more.
+            self.quarantines.release(self.quarantines.unread - scope - look.unread.keys())
+        unread = frozenset(look.unread) | look.later
+        self._bar(look.held)
+        paid = self._funding.paid(now, mono) if symbols is None else []
         snapshot = VenueSnapshot(
             at=now,
-            wallet=self._wallet() if symbols is None else Decimal(0),
-            positions=tuple(positions),
-            open_orders=tuple(orders),
-            rules=() if self._rules_told else tuple(self._rules.values()),
-            symbols=None if symbols is None else scope,
+            wallet=self._wallet(look.purpose) if symbols is None else Decimal(0),
+            positions=tuple(p for p in look.positions if p.symbol not in unread),
+            open_orders=tuple(order for order in orders if order.symbol not in unread),
+            rules=tuple(
+                rules
+                for symbol, rules in self.listing.rules.items()
+                if self._rules_told.get(symbol) is not rules
+            ),
+            symbols=None if symbols is None else frozenset(scope),
             conclusive=False,
-            last_trades=cursors,
-            unread=busy,
+            last_trades={s: (m.number, m.at) for s, m in look.bookmarks.items()},
+            unread=unread,
         )
-        until = max((fact.at for fact in paid), default=None)
-        return View((*facts, *paid), snapshot, cursors, until)
+        return View(
+            (*look.facts, *paid, self.marks(look.held, now)),
+            snapshot,
+            look.bookmarks,
+            {s: look.held.state_of(s) for s in read - look.later},
+            look.stops,
+            frozenset(look.later),
+            max((fact.at for fact in paid), default=None),
+        )
 
     def told(self, view: View) -> None:
         """A view is being handed out; from now on it is the past."""
-        self._cursors |= view.cursors
-        self._rules_told = self._rules_told or bool(view.snapshot.rules)
-        if view.funding_until is not None:
-            self._funding_until, self._funding_kept = view.funding_until, False
+        self.ledger.bookmarks |= view.bookmarks
+        self._rules_told |= {rules.symbol: rules for rules in view.snapshot.rules}
+        self._states |= view.states
+        self._stops |= {s: view.stops.get(s, frozenset()) for s in view.states}
+        self._ours |= {s for s, state in view.states.items() if state is not None}
+        self._funding.told(view.funding_until)
 
-    def hand_out(self, trades: Trades) -> Trades | None:
-        """Of some trades of a symbol those that are news; from now on they are the past."""
-        symbol = trades.fills[0].symbol
-        told = self._cursors.get(symbol, (0, _EPOCH))[0]
-        fresh = tuple(fill for fill in trades.fills if fill.trade_number > told)
-        newest = cursor_after(fresh)
-        if newest is None:
-            return None
-        self._cursors[symbol] = newest
-        return Trades(fresh)
+    def _everything(self, held: Held) -> frozenset[str]:
+        return frozenset({*self.symbols, *self._ours, *held.rows, *held.unread})
 
-    def remember(self, order: OrderFacts) -> None:
-        """Keep what an answer told of an order, so that it need not be asked for."""
-        self._orders[order.order_id] = order
+    def _exists(self, symbol: str, held: Held) -> bool:
+        """Whether it makes sense to ask the venue for a symbol's orders and trades."""
+        return symbol in held.rows or self.listing.known(symbol)
 
-    def _leverage(self, symbol: str) -> int:
-        """The leverage of a position, asked for once while it is held."""
-        if symbol not in self._leverages:
-            told = self._client.call("fapiPrivateGetSymbolConfig", {"symbol": symbol}, weight=5)
-            self._leverages[symbol] = int(told[0]["leverage"])
-        return self._leverages[symbol]
+    def _read_modes(self, purpose: Purpose) -> None:
+        self.modes.read(purpose)
+        self.modes.read_symbols(purpose)
 
-    def _wallet(self) -> Decimal:
-        told = self._client.call("fapiPrivateV3GetBalance", weight=5)
-        return sum((number(row["balance"]) for row in told if row["asset"] == "USDT"), Decimal(0))
+    def _learn_setups(self, look: _Look, scope: set[str]) -> None:
+        new = {s for s in look.held.rows.keys() & scope if self._states.get(s) is None}
+        self.modes.learn(
+            {s for s in new - look.unread.keys() if self.modes.set_up_as(s) is None}, look.purpose
+        )
 
-    def open_orders(self, symbols: Iterable[str]) -> list[OpenOrder]:
-        """Both books of some symbols; of many it is cheaper to ask for all."""
-        wanted = set(symbols)
-        rows = self._listed_orders("fapiPrivateGetOpenOrders", wanted)
-        plain = [order for row in rows if (order := open_plain(row)) is not None]
-        return [*plain, *self._conditional_orders(wanted)]
-
-    def _conditional_orders(self, symbols: Collection[str]) -> list[OpenOrder]:
-        rows = self._listed_orders("fapiPrivateGetOpenAlgoOrders", symbols)
-        return [order for row in rows if (order := open_conditional(row)) is not None]
-
-    def _listed_orders(self, name: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
-        if len(symbols) > _ASKED_ONE_BY_ONE:
-            rows = self._client.call(name, weight=_WEIGHT_OF_ALL)
-            return [row for row in rows if row["symbol"] in symbols]
-        return [
-            row for symbol in sorted(symbols) for row in self._client.call(name, {"symbol": symbol})
-        ]
-
-    def changed(self) -> frozenset[str]:
-        """The symbols whose position or conditional orders are not as this last saw them.
-
-        Cheap enough for every second: what the user stream has failed to tell shows here.
-        """
-        rows = self._client.call("fapiPrivateV3GetPositionRisk", weight=5)
-        held = {r["symbol"]: (r["positionAmt"], r["updateTime"]) for r in rows}
-        held = {symbol: state for symbol, state in held.items() if number(state[0])}
-        standing = {symbol: set[str]() for symbol in held}
-        for order in self._conditional_orders(held):
-            standing[order.symbol].add(order.client_order_id)
-        seen: dict[str, object] = {
-            symbol: (state, frozenset(standing[symbol])) for symbol, state in held.items()
+    def _without_rules(self, held: Held) -> dict[str, Quarantine]:
+        """What is held and has no rules cannot be protected: a stop needs its tick and its lot."""
+        return {
+            symbol: self.listing.flaws.get(symbol) or Quarantine("no_filters", "it has no rules")
+            for symbol in held.rows
+            if symbol not in self.listing.rules
         }
-        before, self._watched = self._watched, seen
-        return frozenset(s for s in before | seen if before.get(s) != seen.get(s))
 
-    # -- trades -------------------------------------------------------------------------------
+    def _bar(self, held: Held) -> None:
+        everything = self._everything(held)
+        flaws = dict(self.listing.flaws_of(everything))
+        self.quarantines.bar(flaws | self.modes.flaws(held.rows.keys()))
+
+    def _orders(self, look: _Look, symbols: set[str]) -> list[OpenOrder]:
+        plain = plain_book(self._client, symbols, look.purpose)
+        stops, missing = look.held.stops, symbols
+        if stops is not None:
+            missing = symbols - look.held.rows.keys()
+        read = conditional_book(self._client, missing, look.purpose)
+        look.unread |= plain.unread | read.unread
+        conditional = read.orders
+        if stops is not None:
+            look.unread |= {s: why for s, why in stops.unread.items() if s in symbols}
+            conditional = [*conditional, *(o for o in stops.orders if o.symbol in symbols)]
+        look.stops = _ids_by_symbol(conditional)
+        return [*plain.orders, *conditional]
+
+    # -- one symbol -----------------------------------------------------------------------------
+
+    def _symbol(self, look: _Look, symbol: str, venue_now: datetime, *, whole: bool) -> None:
+        row = look.held.rows.get(symbol)
+        position = None if row is None else position_of(row, self.modes.leverage_of(row))
+        try:
+            if symbol not in self.ledger.bookmarks:
+                at = venue_now if position is None else position.updated_at or venue_now
+                look.bookmarks[symbol] = Bookmark(0, at)
+                position = position and self._meet(look, position)
+            elif self._has_news(look, symbol, whole=whole):
+                position = self._catch_up(look, symbol, position)
+        except SymbolUnread as error:
+            look.unread[symbol] = error.why
+            return
+        except VenueError as error:
+            why = of_one_symbol(error)
+            if position is not None:
+                look.unread[symbol] = why
+                return
+            # It is held no more, and there is nothing left to ask after.
+        self.pasts.seen(symbol, position)
+        if position is not None:
+            if symbol in self._past_unread:
+                self._past_unread.discard(symbol)
+                self.pasts.want(position)
+            look.positions.append(position)
+
+    def _has_news(self, look: _Look, symbol: str, *, whole: bool) -> bool:
+        """Whether trades may have been made since the last one handed out."""
+        if not self._exists(symbol, look.held):
+            return False
+        if not whole:
+            return True
+        state = look.held.state_of(symbol)
+        if symbol in self._states:
+            return state != self._states[symbol]
+        if state is None:
+            return symbol in self._ours
+        return state[1] > self.ledger.bookmarks[symbol].at
+
+    def _catch_up(
+        self, look: _Look, symbol: str, position: VenuePosition | None
+    ) -> VenuePosition | None:
+        if look.trades_read >= _TRADES_A_LOOK:
+            look.later.add(symbol)
+            return position
+        look.trades_read += 1
+        trades = self.ledger.new_trades(symbol, look.purpose)
+        look.bookmarks[symbol] = bookmark_after(trades) if trades else self.ledger.bookmarks[symbol]
+        if trades:
+            look.facts.append(Trades(trades))
+        return position and _with_its_past(position, trades)
+
+    def _meet(self, look: _Look, position: VenuePosition) -> VenuePosition:
+        """A position of which nothing was applied yet: what it holds is explained by its past."""
+        symbol = position.symbol
+        if symbol in self._ours:
+            return position
+        self.pasts.want(position)
+        past: tuple[VenuePosition, Past] | None = None
+        if look.pasts_read < _PASTS_A_LOOK:
+            look.pasts_read += 1
+            past = self.pasts.step(look.purpose, symbol)
+        told = past[1] if past else Past(position.qty, position.opened_at, known=False)
+        return replace(position, past=told, opened_at=told.opened_at)
+
+    def read_past(self, now: datetime) -> tuple[int, PastKnown | None]:
+        """Read one page of a past that is still wanted: its weight, and what became known.
+
+        Raises:
+            VenueError, NoAnswer.
+        """
+        before = self.ledger.spent
+        found = self.pasts.step(Purpose.HISTORY)
+        weight = self.ledger.spent - before
+        if found is None or not found[1].known:
+            return weight, None
+        position, past = found
+        return weight, PastKnown(position.symbol, position.side, position.qty, past, now)
+
+    # -- money ----------------------------------------------------------------------------------
+
+    def _wallet(self, purpose: Purpose) -> Decimal:
+        """What the account holds of the assets that its symbols are margined in."""
+        told = read_rows(self._client, BALANCE, purpose=purpose)
+        counted = self.listing.quotes()
+        return sum((row.balance for row in told.rows if row.asset in counted), Decimal(0))
+
+    # -- for single orders ----------------------------------------------------------------------
+
+    def open_orders(self, symbol: str) -> list[OpenOrder]:
+        """Both books of a symbol. Raises VenueError, NoAnswer."""
+        books = [
+            read(self._client, (symbol,), Purpose.PROTECT)
+            for read in (plain_book, conditional_book)
+        ]
+        for why in (why for book in books for why in book.unread.values()):
+            raise SymbolUnread(symbol, why.code, why.reason)
+        return [order for book in books for order in book.orders]
 
     def new_trades(self, symbol: str) -> tuple[OrderFilled, ...]:
-        """The trades after the last one handed out, oldest first."""
-        fills: list[OrderFilled] = []
-        after = self._cursors.get(symbol, (0, _EPOCH))[0]
-        while True:
-            asked = {"symbol": symbol, "fromId": after + 1, "limit": _PAGE}
-            page = self._client.call("fapiPrivateGetUserTrades", asked, weight=5)
-            fresh = {int(trade["id"]): trade for trade in page if int(trade["id"]) > after}
-            fills += [self._fill(fresh[key]) for key in sorted(fresh)]
-            if len(page) < _PAGE or not fresh:
-                return tuple(fills)
-            after = max(fresh)
+        """The trades of a symbol after the last one handed out. Raises VenueError, NoAnswer."""
+        if symbol not in self.ledger.bookmarks:
+            # Nothing of it was ever told: what is older than this minute is the past.
+            self.ledger.bookmarks[symbol] = Bookmark(0, datetime.now(UTC) - timedelta(minutes=1))
+        return self.ledger.new_trades(symbol, Purpose.PROTECT)
 
-    def _fill(self, trade: Mapping[str, Any]) -> OrderFilled:
-        if trade.get("commissionAsset", "USDT") != "USDT":
-            logger().warning(
-                "fee_in_another_asset", symbol=trade["symbol"], asset=trade["commissionAsset"],
-                amount=trade["commission"],
-            )  # fmt: skip
-        return fill_of(trade, self.order(trade["symbol"], str(trade["orderId"])))
 
-    def order(self, symbol: str, order_id: str, name: str | None = None) -> OrderFacts:
-        """An order of the plain book; what a conditional one became has that one's client id."""
-        known = self._orders.get(order_id)
-        if known is not None and known.over:
-            return known
-        asked = {"symbol": symbol, "orderId": order_id}
-        order = order_facts(self._client.call("fapiPrivateGetOrder", asked))
-        told = order.client_order_id
-        if name is None and known is not None:
-            name = known.client_order_id
-        if name is None and not OURS.fullmatch(told) and not told.startswith(FORCED_PREFIXES):
-            name = self._name_behind(symbol, order_id)
-        if name is not None:
-            order = replace(order, client_order_id=name)
-        self._orders[order_id] = order
-        return order
+def _ids_by_symbol(orders: Iterable[OpenOrder]) -> dict[str, frozenset[str]]:
+    """The client ids of some orders, by symbol."""
+    ids: dict[str, set[str]] = {}
+    for order in orders:
+        ids.setdefault(order.symbol, set()).add(order.client_order_id)
+    return {symbol: frozenset(names) for symbol, names in ids.items()}
 
-    def _name_behind(self, symbol: str, order_id: str) -> str | None:
-        told = self._client.call("fapiPrivateGetAllAlgoOrders", {"symbol": symbol}, weight=5)
-        names = (o["clientAlgoId"] for o in told if str(o.get("actualOrderId")) == order_id)
-        return next(names, None)
 
-    def all_told(self, symbol: str, order: OrderFacts, trades: tuple[OrderFilled, ...]) -> bool:
-        """Whether every trade of an order was handed out, or is among these, which will be."""
-        its = [fill.qty for fill in trades if fill.order_id == order.order_id]
-        if sum(its, Decimal(0)) == order.executed_qty:
-            return True
-        asked = {"symbol": symbol, "orderId": order.order_id}
-        rows = self._client.call("fapiPrivateGetUserTrades", asked, weight=5)
-        told = self._cursors.get(symbol, (0, _EPOCH))[0]
-        newest = max((fill.trade_number for fill in trades), default=told)
-        qty = sum((number(t["qty"]) for t in rows if int(t["id"]) <= max(told, newest)), Decimal(0))
-        return qty == order.executed_qty
-
-    def _meet(
-        self, symbol: str, position: VenuePosition | None
-    ) -> tuple[VenuePosition | None, tuple[int, datetime]]:
-        """A symbol of which nothing was applied yet: what it holds is explained by its past."""
-        page = self._trades_until(symbol, None)
-        rows = {int(trade["id"]): trade for trade in page}
-        newest = max(rows, default=0)
-        cursor = (newest, moment(rows[newest]["time"])) if newest else (0, _EPOCH)
-        if position is None:
-            return None, cursor
-        until = self._client.now()
-        for _ in range(_WEEKS_KEPT):
-            fills = [self._fill(rows[key]) for key in sorted(rows)]
-            past = past_of(position, fills)
-            position = replace(position, past=past, opened_at=past.opened_at)
-            if past.known:
-                break
-            # A full page is continued where it broke off, else the week before is read.
-            until = fills[0].at if len(page) == _PAGE else until - _WEEK
-            page = self._trades_until(symbol, until)
-            rows |= {int(trade["id"]): trade for trade in page}
-        return position, cursor
-
-    def _trades_until(self, symbol: str, until: datetime | None) -> list[Mapping[str, Any]]:
-        """The trades of the week before a moment, or the latest ones."""
-        asked: dict[str, object] = {"symbol": symbol, "limit": _PAGE}
-        if until is not None:
-            asked["startTime"] = int((until - _WEEK).timestamp() * 1000)
-            asked["endTime"] = int(until.timestamp() * 1000)
-        page: list[Mapping[str, Any]] = self._client.call(
-            "fapiPrivateGetUserTrades", asked, weight=5
+def _unkept(row: PositionRow) -> Quarantine | None:
+    """Why a position cannot be kept, if it cannot."""
+    if row.position_side != "BOTH":
+        return Quarantine(
+            "hedge_mode", f"it is held as {row.position_side}: close it in the exchange's app"
         )
-        return page
-
-    # -- funding ------------------------------------------------------------------------------
-
-    def _funding(self, now: datetime) -> list[FundingPaid]:
-        """Funding settled since it was last told; from the first look on."""
-        if self._funding_until is None:
-            self._funding_until, self._funding_kept = now, False
-        if now - self._funding_at < _FUNDING_EVERY:
-            return []
-        asked = {
-            "incomeType": "FUNDING_FEE",
-            "startTime": int(self._funding_until.timestamp() * 1000) + 1,
-            "limit": _PAGE,
-        }
-        self._funding_at = now
-        try:
-            told = self._client.call(
-                "fapiPrivateGetIncome", asked, weight=30, purpose=Purpose.HISTORY
-            )
-        except (VenueError, NoAnswer) as error:
-            # It is told with a later round; a view must not fail for want of it.
-            logger().warning("funding_not_read", reason=str(error))
-            return []
-        return [
-            FundingPaid(row["symbol"], number(row["income"]), moment(row["time"])) for row in told
-        ]
+    if row.mark_price <= 0 or row.entry_price <= 0:
+        return Quarantine(
+            "no_mark",
+            f"held at entry {row.entry_price} and mark {row.mark_price}, as while it is settled: it"
+            " is looked at again every half minute; close it in the exchange's app if it can be",
+        )
+    return None
 
 
 def _with_its_past(position: VenuePosition, trades: tuple[OrderFilled, ...]) -> VenuePosition:
@@ -396,8 +494,3 @@ def _with_its_past(position: VenuePosition, trades: tuple[OrderFilled, ...]) -> 
     """
     past = past_of(position, trades)
     return replace(position, past=past, opened_at=past.opened_at) if past.known else position
-
-
-def cursor_after(trades: tuple[OrderFilled, ...]) -> tuple[int, datetime] | None:
-    """The number and time of the newest of some trades."""
-    return (trades[-1].trade_number, trades[-1].at) if trades else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 
 from services.apply_layer.binance.account import Account
+from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
-from services.apply_layer.binance.wire import number, plain
+from services.apply_layer.binance.endpoints import BALANCE, FEE_BURN, read, read_rows
+from services.apply_layer.binance.listing import Listing
+from services.apply_layer.binance.modes import Modes
+from services.apply_layer.binance.wire import ZERO, plain
 from services.apply_layer.binance.wiring import client_of
 from services.apply_layer.settings import ApplyLayerSettings
 from shared.settings import SettingsError
@@ -38,7 +41,7 @@ def findings(own: ApplyLayerSettings) -> Iterator[Verdict]:
         "permissions": lambda: _permissions(client, allow_withdrawals=live.allow_withdrawals),
         "mode": lambda: _mode(client),
         "filters": lambda: _filters(client, own.symbols),
-        "balance": lambda: _balance(client),
+        "balance": lambda: _balance(client, own.symbols),
         "positions": lambda: _held(client),
         "fees": lambda: _fees(client),
     }
@@ -73,45 +76,64 @@ def _permissions(client: Client, *, allow_withdrawals: bool) -> Verdict:
 
 
 def _mode(client: Client) -> Verdict:
-    try:
-        Account(client, ()).refuse_hedge_mode()
-    except SettingsError as error:
-        return "mode", "fail", str(error)
-    return "mode", "ok", "one-way mode"
+    modes = Modes(client)
+    modes.read(Purpose.TRADE)
+    if modes.barriers:
+        return "mode", "fail", "; ".join(modes.barriers.values())
+    return "mode", "ok", "one-way mode, single-asset mode"
 
 
 def _filters(client: Client, symbols: tuple[str, ...]) -> Verdict:
     if not symbols:
         return "filters", "fail", "apply_layer.symbols: name the symbols that may be traded"
-    account = Account(client, symbols)
-    try:
-        account.learn_rules()
-    except SettingsError as error:
-        return "filters", "fail", str(error)
-    told = (
+    listing = Listing(client, symbols)
+    listing.learn()
+    told = [
         f"{r.symbol} lot {plain(r.lot_step)} tick {plain(r.tick_size)} "
         f"least {plain(r.min_notional)} leverage to {r.max_leverage}"
-        for r in account.rules.values()
-    )
-    return "filters", "ok", "; ".join(told)
+        for r in listing.rules.values()
+    ]
+    told += [f"{s}: {why.code}, {why.reason}" for s, why in sorted(listing.flaws.items())]
+    if len(listing.flaws) == len(set(symbols)):
+        return "filters", "fail", "; ".join(told)
+    return "filters", "warn" if listing.flaws else "ok", "; ".join(told)
 
 
-def _balance(client: Client) -> Verdict:
-    told = client.call("fapiPrivateV3GetBalance", weight=5)
-    free = sum((number(r["availableBalance"]) for r in told if r["asset"] == "USDT"), Decimal(0))
-    return "balance", "ok" if free > 0 else "fail", f"{plain(free)} USDT can be used"
+def _balance(client: Client, symbols: tuple[str, ...]) -> Verdict:
+    """What can be used, in each asset that a configured symbol is margined in."""
+    listing = Listing(client, symbols)
+    listing.learn()
+    told = read_rows(client, BALANCE, purpose=Purpose.TRADE)
+    if told.unreadable:
+        raise NoAnswer("; ".join(told.unreadable.values()))
+    free = {row.asset: row.available_balance for row in told.rows}
+    wanted = sorted(listing.quotes())
+    detail = ", ".join(f"{plain(free.get(asset, ZERO))} {asset} can be used" for asset in wanted)
+    lacking = [asset for asset in wanted if free.get(asset, ZERO) <= 0]
+    others = [f"{plain(qty)} {asset}" for asset, qty in sorted(free.items())
+              if qty > 0 and asset not in wanted]  # fmt: skip
+    if others:
+        detail += f"; beside it {', '.join(others)}, which margins none of the symbols here"
+    if "BNFCR" in free and "BNFCR" not in wanted:
+        detail += "; BNFCR credits count only in multi-assets mode, which the suite does not trade"
+    return "balance", "fail" if len(lacking) == len(wanted) else "warn" if lacking else "ok", detail
 
 
 def _held(client: Client) -> Verdict:
-    told = client.call("fapiPrivateV3GetPositionRisk", weight=5)
-    held = [row["symbol"] for row in told if number(row["positionAmt"])]
-    if not held:
+    held = Account(client, ()).held(Purpose.TRADE)
+    if not held.rows and not held.unread:
         return "positions", "ok", "none is open"
-    return "positions", "warn", f"{', '.join(held)} will be adopted, unless adopt = false"
+    detail = f"{', '.join(sorted(held.rows))} will be adopted, unless adopt = false; " * bool(
+        held.rows
+    )
+    detail += "; ".join(f"{s}: {why.code}, {why.reason}" for s, why in sorted(held.unread.items()))
+    return "positions", "warn", detail.removesuffix("; ")
 
 
 def _fees(client: Client) -> Verdict:
-    told = client.call("fapiPrivateGetFeeBurn", weight=30)
-    if told.get("feeBurn") in (True, "true"):
-        return "fees", "warn", "fees are paid in BNB: they count as 0 in the records here"
-    return "fees", "ok", "fees are paid in USDT"
+    if read(client, FEE_BURN, purpose=Purpose.TRADE).fee_burn:
+        return (
+            "fees", "ok",
+            "fees are paid in BNB: they are told in BNB, and in quote by its mark price",
+        )  # fmt: skip
+    return "fees", "ok", "fees are paid in the quote of each contract"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client
+from services.apply_layer.binance.endpoints import BALANCE, read_rows
 from shared.account import ACCOUNT_DOCUMENT, account_at, account_of, conflict
 from shared.outside import NotYet
 from shared.settings import SettingsError
@@ -38,13 +40,13 @@ class Identity:
             NotYet: the venue does not name the account, and the state is of one.
             VenueError, NoAnswer: the venue cannot be asked.
         """
-        rows = self._client.call("fapiPrivateV3GetBalance", weight=5)
-        named = [row["accountAlias"] for row in rows if row.get("accountAlias")]
+        told = read_rows(self._client, BALANCE, purpose=Purpose.PROTECT)
+        named = [row.account_alias for row in told.rows if row.account_alias]
         if not named:
             if self._found is not None:
                 raise NotYet("the venue does not name the account")
             return
-        self._own = account_at(self._network, str(named[0]))
+        self._own = account_at(self._network, named[0])
         refusal = conflict(self._found, self._own)
         if refusal:
             raise SettingsError(refusal)

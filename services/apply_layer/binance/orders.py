@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.endpoints import (
+    ALGO_ORDER,
+    ORDER,
+    PLACED_ALGO,
+    PREMIUM_INDEX,
+    fitted,
+    read,
+)
 from services.apply_layer.binance.wire import OrderFacts, order_facts, plain
 from services.apply_layer.exchange import (
     AskOrder,
@@ -73,10 +81,13 @@ class Orders:
                     "fapiPrivatePostOrder", self._market(order), weight=1, orders=1,
                     purpose=Purpose.PROTECT if order.reduce_only else Purpose.TRADE,
                 )  # fmt: skip
+                facts = order_facts(fitted(ORDER, told))
             else:
                 told = self._client.call(
                     "fapiPrivatePostAlgoOrder", self._conditional(order), weight=1, orders=1
                 )
+                yield self._accepted(order.symbol, name, fitted(PLACED_ALGO, told).algo_id)
+                return
         except NoAnswer as error:
             self._ring(order.symbol)
             now = self._client.now()
@@ -86,12 +97,8 @@ class Orders:
         except VenueError as error:
             yield from self._on_refusal(order, error)
             return
-        if order.type is not OrderType.MARKET:
-            yield self._accepted(order.symbol, name, str(told["algoId"]))
-            return
-        facts = order_facts(told)
         if facts.over:
-            self._account.remember(facts)
+            self._account.ledger.remember(facts)
         yield self._accepted(order.symbol, name, facts.order_id)
         yield from self._came_to(order.symbol, name, facts)
 
@@ -101,10 +108,10 @@ class Orders:
             return None
         try:
             asked = {"symbol": order.symbol}
-            told = self._client.call("fapiPublicGetPremiumIndex", asked, purpose=Purpose.TRADE)
+            told = read(self._client, PREMIUM_INDEX, asked, purpose=Purpose.TRADE)
         except NoAnswer as error:
             return "no_mark", f"the venue's mark price could not be read: {error}"
-        return order.guard.refusal(order.qty, _mark(told))
+        return order.guard.refusal(order.qty, told.mark_price)
 
     def _prepare(self, order: PlaceOrder) -> None:
         """Margin type and leverage of an entry, before anything is sent; no answer is a refusal."""
@@ -117,6 +124,7 @@ class Orders:
         except NoAnswer as error:
             raise VenueError(0, _NOT_PREPARED, f"leverage could not be set: {error}") from None
         self._leverage[symbol] = order.leverage
+        self._account.modes.prepared(symbol, self._margin_type, order.leverage)
 
     def _already(self, name: str, symbol: str, **params: object) -> None:
         try:
@@ -187,7 +195,7 @@ class Orders:
             trades = self._account.new_trades(symbol)
             if trades:
                 yield Trades(trades)
-            if order.over and self._account.all_told(symbol, order, trades):
+            if order.over and self._account.ledger.all_told(symbol, order, trades, Purpose.PROTECT):
                 word = order.status.lower()
                 yield OrderEnded(
                     name, symbol, _SPELLING.get(order.status, word), self._client.now()
@@ -234,26 +242,29 @@ class Orders:
 
     def _ask_plain(self, request: AskOrder) -> Iterator[object]:
         params = {"symbol": request.symbol, "origClientOrderId": request.client_order_id}
-        order = order_facts(self._client.call("fapiPrivateGetOrder", params))
+        order = order_facts(read(self._client, ORDER, params, purpose=Purpose.PROTECT))
         yield self._accepted(request.symbol, request.client_order_id, order.order_id)
         yield from self._came_to(request.symbol, request.client_order_id, order)
 
     def _ask_conditional(self, request: AskOrder) -> Iterator[object]:
         name, symbol = request.client_order_id, request.symbol
-        told = self._client.call("fapiPrivateGetAlgoOrder", {"clientAlgoId": name})
-        state, actual = told["algoStatus"], str(told.get("actualOrderId") or "")
+        asked = {"clientAlgoId": name}
+        told = read(self._client, ALGO_ORDER, asked, purpose=Purpose.PROTECT)
+        state, actual = told.algo_status, told.actual_order_id
         if state == "NEW":
-            yield self._accepted(symbol, name, str(told["algoId"]))
+            yield self._accepted(symbol, name, told.algo_id)
         elif state in _ENDED_WITHOUT_TRADE:
             yield self._ended(name, symbol, state)
         elif actual:
-            yield from self._came_to(symbol, name, self._account.order(symbol, actual, name))
+            order = self._account.ledger.order(symbol, actual, Purpose.PROTECT, name)
+            if order is not None:
+                yield from self._came_to(symbol, name, order)
 
     def _search(self, request: AskOrder) -> Iterator[object]:
         """The query knows nothing of it: look into both books and the trades as well."""
         name, symbol = request.client_order_id, request.symbol
         try:
-            standing = {o.client_order_id: o for o in self._account.open_orders((symbol,))}
+            standing = {o.client_order_id: o for o in self._account.open_orders(symbol)}
             trades = self._account.new_trades(symbol)
         except (VenueError, NoAnswer) as error:
             yield error
@@ -265,11 +276,3 @@ class Orders:
             yield Trades(trades)
         if all(trade.client_order_id != name for trade in trades):
             yield OrderAbsent(name, symbol, self._client.now(), request.asked_at)
-
-
-def _mark(told: object) -> Decimal | None:
-    """The mark price in an answer, if it states one."""
-    try:
-        return Decimal(str(told["markPrice"])) if isinstance(told, dict) else None
-    except (KeyError, InvalidOperation):
-        return None

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.endpoints import LISTEN_KEY, fitted
 from shared.log import logger
 from shared.websocket import Socket
 
@@ -105,9 +106,10 @@ class UserStream:
         try:
             # The same key comes back while it lives; asking prolongs it.
             told: Any = self._client.call("fapiPrivatePostListenKey")
+            key = fitted(LISTEN_KEY, told).listen_key
         except (VenueError, NoAnswer) as error:
             raise OSError(f"no listen key: {error}") from None
-        self._listen_key, self._kept_at = told["listenKey"], time.monotonic()
+        self._listen_key, self._kept_at = key, time.monotonic()
         return f"{self._ws_url}/private/ws/{self._listen_key}"
 
     def _cut(self, reason: str) -> None:

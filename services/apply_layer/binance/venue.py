@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from services.apply_layer.binance.account import Account
+from services.apply_layer.binance import pace
+from services.apply_layer.binance.account import Account, Held
 from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.barriers import Barriers
 from services.apply_layer.binance.budget import Purpose
@@ -26,6 +27,8 @@ from services.apply_layer.exchange import (
     CancelOrder,
     LookAgain,
     PlaceOrder,
+    Quarantine,
+    Quarantined,
     Trades,
     VenueHealth,
 )
@@ -34,13 +37,12 @@ from shared.at_once import Place
 from shared.contracts import Message
 from shared.log import logger
 from shared.outside import NotYet
+from shared.settings import SettingsError
 
 #: How often the account is looked at while nothing rings.
 _BLIND_S = 5.0
 #: How soon to try again to see an account that was lost from sight; then twice as long each time.
 _LOST_S, _LOST_LONGEST_S, _LOST_POOR_S = 0.25, 1.0, 1.5
-#: About what a look at everything weighs.
-_ROUND_WEIGHT = 60
 #: The document of apply_layer's state that holds the number of the last order.
 _NUMBER_NAME = "numbers/orders"
 #: The ranks of requests.
@@ -71,7 +73,7 @@ class BinanceVenue:
         self._identity = identity
         self._reconcile_every_s = reconcile_every_s
         self._watch_every_s = watch_every_s
-        self._watch_at = 0.0
+        self._watch_at = self._stops_at = self._past_at = 0.0
         self._lost_s = _LOST_S
         self._drift_ms = drift_ms
         self._monotonic = monotonic
@@ -82,6 +84,7 @@ class BinanceVenue:
         self._orders = Orders(client, account, ring=stream.ring)
         self._performed = Performed()
         self._told: dict[str, str] | None = None
+        self._set_apart: dict[str, Quarantine] = {}
 
     # -- the runner's side --------------------------------------------------------------------
 
@@ -104,7 +107,8 @@ class BinanceVenue:
         if self._lost:
             return self._seen and self._monotonic() >= self._look_at
         cut = self._stream.missed and "user_stream_down" not in (self._told or {})
-        return self._seen and (cut or self._stream.rang(self._performed.symbols))
+        due = self._monotonic() >= self._watch_at
+        return self._seen and (cut or due or self._stream.rang(self._performed.symbols))
 
     def close(self) -> None:
         """Let go of the user stream."""
@@ -134,7 +138,7 @@ class BinanceVenue:
             if isinstance(answer, VenueError | NoAnswer):
                 self._note_error(answer)
             elif isinstance(answer, Trades):
-                fresh = self._account.hand_out(answer)
+                fresh = self._account.ledger.hand_out(answer)
                 if fresh is not None:
                     yield fresh
             else:
@@ -150,7 +154,7 @@ class BinanceVenue:
             case AskOrder():
                 return self._orders.ask(request)
             case LookAgain():
-                return self._look(request.symbols)
+                return self._look(request.symbols, Purpose.PROTECT)
         raise TypeError(f"a venue cannot do {request!r}")
 
     def cycle(self) -> Iterator[object]:
@@ -164,6 +168,7 @@ class BinanceVenue:
             self._begin()
         self._stream.keep_alive()
         rung = self._stream.take(self._performed.symbols)
+        rung |= self._account.quarantines.due(self._monotonic())
         if not self._stream.up:
             # Nothing rings any more.
             self._look_at = min(self._look_at, self._monotonic() + _BLIND_S)
@@ -174,9 +179,13 @@ class BinanceVenue:
         elif (self._stream.missed and self._stream.up) or (due and self._can_afford_a_round()):
             yield from self._reconcile()
         elif rung:
-            yield from self._look(rung)
+            yield from self._look(rung, Purpose.PROTECT)
         elif self._monotonic() >= self._watch_at:
             yield from self._watch()
+        elif self._account.pasts.wanted and self._monotonic() >= self._past_at:
+            yield from self._read_past()
+        if self._account.modes.in_doubt:
+            self._read_modes()
         yield from self._health()
         if not self._lost:
             yield Beat()
@@ -187,32 +196,80 @@ class BinanceVenue:
         try:
             self._client.measure_clock()
             self._identity.confirm()
-            self._account.refuse_hedge_mode()
-            self._account.learn_rules()
+            self._account.begin()
+            refusal = self._account.refuses_to_start()
         except (VenueError, NoAnswer) as error:
             self._note_error(error)
             raise NotYet(str(error)) from None
+        if refusal is not None:
+            raise SettingsError(refusal)
         self._begun = True
         self._stream.start()
 
     def _watch(self) -> Iterator[object]:
-        """Ring for whatever has changed without the stream's telling."""
-        self._watch_at = self._monotonic() + self._watch_every_s
+        """See the positions, and when it is their turn the stops: look at whatever has changed."""
+        now = self._monotonic()
+        self._watch_at = now + self._watch_every_s
+        stops_too = now >= self._stops_at
+        weight = 5 + (pace.book_weight(self._account.held_symbols) if stops_too else 0)
+        if not self._can_afford(weight):
+            return
         try:
-            for symbol in self._account.changed():
-                self._stream.ring(symbol)
+            held = self._account.held(Purpose.WATCH)
+            if stops_too:
+                held = self._account.with_stops(held, Purpose.WATCH)
+                self._stops_at = now + self._stops_every_s(len(held.rows))
         except VenueError as error:
             self._note_error(error)
+            return
         except NoAnswer as error:
             yield from self._out_of_sight(error)
+            return
+        changed = self._account.changed(held) - self._performed.symbols
+        if changed and stops_too:
+            yield from self._look(changed, Purpose.PROTECT, held)
+            return
+        for symbol in changed:
+            self._stream.ring(symbol)
+        yield self._account.marks(held, self._client.now())
+
+    def _stops_every_s(self, held: int) -> float:
+        return pace.stops_every_s(
+            held, len(self._account.symbols), watch_every_s=self._watch_every_s,
+            reconcile_every_s=self._reconcile_every_s, limit=self._client.budget.limit,
+        )  # fmt: skip
+
+    def _read_past(self) -> Iterator[object]:
+        """Read one page of what was before, within its small share of the budget."""
+        try:
+            weight, known = self._account.read_past(self._client.now())
+        except (VenueError, NoAnswer) as error:
+            logger().warning("past_not_read", reason=str(error))
+            self._past_at = self._monotonic() + _BLIND_S
+            return
+        limit = self._client.budget.limit
+        self._past_at = self._monotonic() + pace.history_pause_s(weight, limit)
+        if known is not None:
+            yield known
+
+    def _read_modes(self) -> None:
+        """A refusal has named a mode: see whether the account stands in it."""
+        try:
+            self._account.modes.read(Purpose.PROTECT)
+        except (VenueError, NoAnswer) as error:
+            logger().warning("modes_not_read", reason=str(error))
+
+    def _can_afford(self, weight: int) -> bool:
+        """Whether a look that nothing calls for leaves alone what is kept for protection."""
+        budget = self._client.budget
+        now = self._monotonic()
+        return budget.refusal(now, weight=weight, orders=0, purpose=Purpose.WATCH) is None
 
     def _can_afford_a_round(self) -> bool:
         """Whether a round that nothing calls for leaves alone what is kept for protection."""
-        now = self._monotonic()
-        budget = self._client.budget
-        if budget.refusal(now, weight=_ROUND_WEIGHT, orders=0, purpose=Purpose.WATCH) is None:
+        if self._can_afford(pace.round_weight(len(self._account.symbols))):
             return True
-        self._look_at = now + _BLIND_S
+        self._look_at = self._monotonic() + _BLIND_S
         return False
 
     def _reconcile(self) -> Iterator[object]:
@@ -228,18 +285,21 @@ class BinanceVenue:
         try:
             self._account.refresh_rules()
         except (VenueError, NoAnswer) as error:
-            yield from self._out_of_sight(error)
-            return
-        yield from self._look(None)
+            # The rules that were read last go on: what is held is protected by them.
+            self._note_error(error)
+        yield from self._look(None, Purpose.PROTECT if self._lost else Purpose.WATCH)
         if not self._lost:
             self._look_at = self._monotonic() + self._reconcile_every_s
             if up:
                 self._stream.caught_up()
 
-    def _look(self, symbols: frozenset[str] | None) -> Iterator[object]:
+    def _look(
+        self, symbols: frozenset[str] | None, purpose: Purpose, seen: Held | None = None
+    ) -> Iterator[object]:
         """Positions first, then both books, then trades: what changed meanwhile shows as older.
 
-        Where a request is under way its own answer will tell, and then it is looked at.
+        `seen` was read just now, in this turn, so that nothing was begun or heard since. Where a
+        request is under way its own answer will tell, and then it is looked at.
         """
         up_to, busy = self._performed.up_to, self._performed.symbols
         for symbol in busy if symbols is None else busy & symbols:
@@ -247,7 +307,8 @@ class BinanceVenue:
         if symbols is not None and symbols <= busy:
             return
         try:
-            view = self._account.view(symbols, self._client.now(), busy)
+            now = self._client.now()
+            view = self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
         except (VenueError, NoAnswer) as error:
             yield from self._out_of_sight(error)
             return
@@ -257,8 +318,21 @@ class BinanceVenue:
         if starting:
             yield Began(after_start)
         self._account.told(view)
+        for symbol in view.later:
+            self._stream.ring(symbol)
+        yield from self._quarantined()
         yield from view.facts
         yield Looked(replace(view.snapshot, after_order=up_to), starting)
+
+    def _quarantined(self) -> Iterator[Quarantined]:
+        """Which symbols are set apart, when that has changed."""
+        standing = self._account.quarantines.standing
+        if standing != self._set_apart:
+            for symbol in standing.keys() - self._set_apart.keys():
+                why = standing[symbol]
+                logger().error("quarantined", symbol=symbol, code=why.code, reason=why.reason)
+            self._set_apart = standing
+            yield Quarantined(standing, self._client.now())
 
     def _out_of_sight(self, error: VenueError | NoAnswer) -> Iterator[object]:
         self._note_error(error)
@@ -284,13 +358,14 @@ class BinanceVenue:
             return
         now = self._monotonic()
         self._barriers.note(error, now)
+        self._account.modes.refused(error)
         if error.meaning is Meaning.CLOCK:
             try:
                 self._client.measure_clock()
             except (VenueError, NoAnswer):
                 self._look_at = now
         elif error.meaning is Meaning.FILTERS:
-            self._account.forget_rules()
+            self._account.listing.forget()
             self._look_at = now
 
     def _health(self) -> Iterator[VenueHealth]:
@@ -299,6 +374,7 @@ class BinanceVenue:
             barriers["venue_unreachable"] = "the venue cannot be read"
         if self._stream.missed:
             barriers["user_stream_down"] = "nothing was read since the user stream was cut"
+        barriers |= self._account.modes.barriers
         offset_ms = self._client.clock_offset_ms
         if abs(offset_ms) > self._drift_ms:
             barriers["clock_drift"] = f"the clocks differ by {offset_ms} ms"

@@ -1,17 +1,22 @@
-"""The venue's answers as plain values: filters, positions, orders and trades.
+"""The venue's rows as the values that the decider knows: filters, positions, orders and trades.
 
-Pure. Numbers arrive as text and become Decimal at once; the few that arrive as JSON numbers are
-read from their shortest text.
+Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
+from services.apply_layer.binance.rows import (
+    AlgoRow,
+    BracketRow,
+    ListedRow,
+    PlainRow,
+    PositionRow,
+    TradeRow,
+)
 from services.apply_layer.exchange import (
     OpenOrder,
     OrderFilled,
@@ -19,19 +24,16 @@ from services.apply_layer.exchange import (
     SymbolRules,
     VenuePosition,
 )
-from shared.sides import PositionSide, Side
+from shared.contracts.values import LEVERAGE_MAX
+from shared.sides import PositionSide
 
 ZERO = Decimal(0)
-
-
-def moment(ms: object) -> datetime:
-    """Milliseconds since 1970 as an aware time."""
-    return datetime.fromtimestamp(int(str(ms)) / 1000, UTC)
-
-
-def number(value: object) -> Decimal:
-    """A number of the venue's; nothing is 0."""
-    return Decimal(str(value)) if value not in (None, "") else ZERO
+#: What counts for a symbol without a leverage bracket: it takes no entry, and its stop needs none.
+_CAUTIOUS = BracketRow.model_validate(
+    {"bracket": 1, "initialLeverage": 1, "maintMarginRatio": "0.05"}
+)
+#: Finer steps and larger numbers than these are no filters that a message can carry.
+_FINEST, _LARGEST = Decimal("1e-12"), Decimal(10) ** 9
 
 
 def plain(value: Decimal) -> str:
@@ -40,81 +42,88 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def rules_of(info: Mapping[str, Any], brackets: list[Mapping[str, Any]]) -> SymbolRules:
-    """A symbol's filters from its exchangeInfo and its leverage brackets.
+def rules_of(listed: ListedRow, brackets: Sequence[BracketRow]) -> SymbolRules | str:
+    """A symbol's filters from its exchangeInfo and its leverage brackets, or what is wrong.
 
     Every order here is a market order in the end, so the market lot counts where it is coarser.
     """
-    filters = {entry["filterType"]: entry for entry in info["filters"]}
-    lot = filters["LOT_SIZE"]
+    filters = {entry.filter_type: entry for entry in listed.filters}
+    lot, price = filters.get("LOT_SIZE"), filters.get("PRICE_FILTER")
+    if lot is None or price is None:
+        return "it has no lot size or no tick size"
     market = filters.get("MARKET_LOT_SIZE", lot)
-    first = min(brackets, key=lambda bracket: int(bracket["bracket"]))
-    return SymbolRules(
-        symbol=info["symbol"],
-        lot_step=max(number(lot["stepSize"]), number(market["stepSize"])).normalize() + ZERO,
-        tick_size=number(filters["PRICE_FILTER"]["tickSize"]).normalize() + ZERO,
-        min_qty=max(number(lot["minQty"]), number(market["minQty"])),
-        max_qty=min(number(lot["maxQty"]), number(market["maxQty"])),
-        min_notional=number(filters.get("MIN_NOTIONAL", {}).get("notional")),
-        max_leverage=int(first["initialLeverage"]),
-        maintenance_margin_rate=number(first["maintMarginRatio"]),
+    notional = filters.get("MIN_NOTIONAL")
+    first = min(brackets, key=lambda bracket: bracket.bracket, default=_CAUTIOUS)
+    rules = SymbolRules(
+        symbol=listed.symbol,
+        lot_step=max(lot.step_size, market.step_size).normalize() + ZERO,
+        tick_size=price.tick_size.normalize() + ZERO,
+        min_qty=max(lot.min_qty, market.min_qty),
+        max_qty=min(lot.max_qty, market.max_qty),
+        min_notional=notional.notional if notional else ZERO,
+        max_leverage=min(max(first.initial_leverage, 1), LEVERAGE_MAX),
+        maintenance_margin_rate=first.maint_margin_ratio,
     )
+    steps = (rules.lot_step, rules.tick_size)
+    if not all(_FINEST <= step < _LARGEST for step in steps) or rules.max_qty <= 0:
+        return f"its lot step {steps[0]}, tick {steps[1]} or largest order is no filter"
+    if not (rules.min_qty >= 0 and rules.min_notional >= 0):
+        return "its least quantity or notional is negative"
+    if not 0 <= rules.maintenance_margin_rate < 1:
+        return f"its maintenance margin rate is {rules.maintenance_margin_rate}"
+    return rules
 
 
-def position_of(told: Mapping[str, Any], leverage: int) -> VenuePosition:
-    """An open position from positionRisk."""
-    signed = number(told["positionAmt"])
-    updated_at = moment(told["updateTime"])
+def position_of(row: PositionRow, leverage: int) -> VenuePosition:
+    """An open position."""
     return VenuePosition(
-        symbol=told["symbol"],
-        side=PositionSide.LONG if signed > 0 else PositionSide.SHORT,
-        qty=abs(signed),
-        entry_price=number(told["entryPrice"]),
+        symbol=row.symbol,
+        side=PositionSide.LONG if row.position_amt > 0 else PositionSide.SHORT,
+        qty=abs(row.position_amt),
+        entry_price=row.entry_price,
         leverage=leverage,
-        mark_price=number(told["markPrice"]),
-        opened_at=updated_at,
-        updated_at=updated_at,
+        mark_price=row.mark_price,
+        opened_at=row.update_time,
+        updated_at=row.update_time,
+        liquidation_price=row.liquidation_price if row.liquidation_price > 0 else None,
     )
 
 
-def open_conditional(told: Mapping[str, Any]) -> OpenOrder | None:
+def open_conditional(row: AlgoRow) -> OpenOrder | None:
     """An order of the conditional book, or None for a kind that the suite does not use.
 
     One that has triggered and came to nothing is no order any more, whatever list it is on.
     """
-    if told["orderType"] not in OrderType.__members__ or told["algoStatus"] != "NEW":
+    if row.order_type not in OrderType.__members__ or row.algo_status != "NEW":
         return None
-    closes = told.get("closePosition") in (True, "true")
     return OpenOrder(
-        client_order_id=told["clientAlgoId"],
-        order_id=str(told["algoId"]),
-        symbol=told["symbol"],
-        side=Side(told["side"]),
-        type=OrderType(told["orderType"]),
-        qty=number(told.get("quantity")),
-        reduce_only=closes or told.get("reduceOnly") in (True, "true"),
-        trigger_price=number(told["triggerPrice"]),
-        close_position=closes,
+        client_order_id=row.client_algo_id,
+        order_id=row.algo_id,
+        symbol=row.symbol,
+        side=row.side,
+        type=OrderType(row.order_type),
+        qty=row.quantity,
+        reduce_only=row.close_position or row.reduce_only,
+        trigger_price=row.trigger_price,
+        close_position=row.close_position,
     )
 
 
-def open_plain(told: Mapping[str, Any]) -> OpenOrder | None:
+def open_plain(row: PlainRow) -> OpenOrder | None:
     """An order of the plain book, or None for a kind that the suite does not use."""
-    kind = told.get("origType", told["type"])
+    kind = row.orig_type or row.type
     if kind not in OrderType.__members__:
         return None
-    trigger = number(told.get("stopPrice"))
-    closes = told.get("closePosition") in (True, "true")
     return OpenOrder(
-        client_order_id=told["clientOrderId"],
-        order_id=str(told["orderId"]),
-        symbol=told["symbol"],
-        side=Side(told["side"]),
+        client_order_id=row.client_order_id,
+        order_id=row.order_id,
+        symbol=row.symbol,
+        side=row.side,
         type=OrderType(kind),
-        qty=number(told["origQty"]) - number(told["executedQty"]),
-        reduce_only=closes or told.get("reduceOnly") in (True, "true"),
-        trigger_price=trigger or None,
-        close_position=closes,
+        qty=row.orig_qty - row.executed_qty,
+        reduce_only=row.close_position or row.reduce_only,
+        trigger_price=row.stop_price or None,
+        close_position=row.close_position,
     )
 
 
@@ -135,34 +144,44 @@ class OrderFacts:
         return self.status not in ("NEW", "PARTIALLY_FILLED")
 
 
-def order_facts(told: Mapping[str, Any]) -> OrderFacts:
+def order_facts(row: PlainRow) -> OrderFacts:
     """An order from its query, its placement or a list."""
-    kind = told.get("origType") or told["type"]
+    kind = row.orig_type or row.type
     return OrderFacts(
-        order_id=str(told["orderId"]),
-        client_order_id=told["clientOrderId"],
+        order_id=row.order_id,
+        client_order_id=row.client_order_id,
         type=OrderType(kind) if kind in OrderType.__members__ else OrderType.MARKET,
-        reduce_only=told.get("reduceOnly") in (True, "true"),
-        status=told["status"],
-        executed_qty=number(told["executedQty"]),
+        reduce_only=row.reduce_only,
+        status=row.status,
+        executed_qty=row.executed_qty,
     )
 
 
-def fill_of(trade: Mapping[str, Any], order: OrderFacts, quote: str = "USDT") -> OrderFilled:
-    """A trade of userTrades; a fee in another asset than the quote counts as 0 here."""
-    in_quote = trade.get("commissionAsset", quote) == quote
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """What a trade cost: `amount` in the contract's quote, of `qty` of an asset; None: unknown."""
+
+    amount: Decimal
+    asset: str
+    qty: Decimal
+
+
+def fill_of(trade: TradeRow, order: OrderFacts, fee: Fee) -> OrderFilled:
+    """A trade of userTrades."""
     return OrderFilled(
         client_order_id=order.client_order_id,
-        symbol=trade["symbol"],
+        symbol=trade.symbol,
         order_id=order.order_id,
-        trade_id=str(trade["id"]),
-        side=Side(trade["side"]),
+        trade_id=str(trade.id),
+        side=trade.side,
         type=order.type,
-        qty=number(trade["qty"]),
-        price=number(trade["price"]),
-        fee=number(trade["commission"]) if in_quote else ZERO,
-        realized_pnl=number(trade["realizedPnl"]),
+        qty=trade.qty,
+        price=trade.price,
+        fee=fee.amount,
+        realized_pnl=trade.realized_pnl,
         reduce_only=order.reduce_only,
-        done=order.status == "FILLED" and number(trade["qty"]) == order.executed_qty,
-        at=moment(trade["time"]),
+        done=order.status == "FILLED" and trade.qty == order.executed_qty,
+        at=trade.time,
+        fee_asset=fee.asset,
+        fee_asset_qty=fee.qty,
     )
