@@ -28,7 +28,7 @@ from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode
 from shared.decisions import ClockSet, DeadLetter, Mode, Note, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
-from shared.outside import Concurrent, NotYet, Outside
+from shared.outside import Concurrent, NotYet, Outside, Waits
 from shared.service import Service
 from shared.session import Session, Stopped
 from shared.settings import SettingsError
@@ -262,8 +262,7 @@ class Runner(Generic[S, P]):
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
         for fact in outside.cycle():
-            # A venue takes its time: what it tells is as old as its answer, not as the first one.
-            self._decide(fact, self._now())
+            self._decide_all((fact,))
             self._settle()
         self._commit()
 
@@ -364,9 +363,10 @@ class Runner(Generic[S, P]):
 
     def _told(self, facts: Iterable[object], cause: _Cause) -> None:
         """Decide the facts of one request, which is over then."""
+        before = self._cause, self._entry
         self._cause, self._entry = cause, cause.entry
         self._decide_all(facts)
-        self._cause, self._entry = _Cause(), None
+        self._cause, self._entry = before
         self._over(cause)
 
     def _over(self, cause: _Cause) -> None:
@@ -377,8 +377,11 @@ class Runner(Generic[S, P]):
 
     def _decide_all(self, facts: Iterable[object]) -> None:
         for fact in facts:
-            # A venue takes its time: how long a position stands naked must show.
-            self._decide(fact, self._now())
+            if isinstance(fact, Waits):
+                self._hear(0.0)
+            else:
+                # A venue takes its time: how long a position stands naked must show.
+                self._decide(fact, self._now())
 
     def _finish(self) -> None:
         """Hear the end of what is under way."""

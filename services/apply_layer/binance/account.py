@@ -80,6 +80,26 @@ class View:
     later: frozenset[str] = frozenset()
     funding_until: datetime | None = None
 
+    def without(self, symbols: frozenset[str]) -> View:
+        """The view without some symbols, of which more has happened than it can tell."""
+        if not symbols:
+            return self
+        snapshot = self.snapshot
+        return replace(
+            self,
+            facts=tuple(f for f in self.facts if not _is_trade_of(f, symbols)),
+            snapshot=replace(
+                snapshot,
+                positions=tuple(p for p in snapshot.positions if p.symbol not in symbols),
+                open_orders=tuple(o for o in snapshot.open_orders if o.symbol not in symbols),
+                last_trades={s: t for s, t in snapshot.last_trades.items() if s not in symbols},
+                unread=snapshot.unread | symbols,
+            ),
+            bookmarks={s: mark for s, mark in self.bookmarks.items() if s not in symbols},
+            states={s: state for s, state in self.states.items() if s not in symbols},
+            later=self.later | symbols,
+        )
+
 
 @dataclass(slots=True)
 class _Look:
@@ -494,3 +514,7 @@ def _with_its_past(position: VenuePosition, trades: tuple[OrderFilled, ...]) -> 
     """
     past = past_of(position, trades)
     return replace(position, past=past, opened_at=past.opened_at) if past.known else position
+
+
+def _is_trade_of(fact: object, symbols: frozenset[str]) -> bool:
+    return isinstance(fact, Trades) and fact.fills[0].symbol in symbols

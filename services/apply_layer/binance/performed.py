@@ -9,6 +9,8 @@ class Performed:
     def __init__(self) -> None:
         self._highest = 0
         self._symbols: dict[str, int] = {}
+        self._begun: dict[str, int] = {}
+        self.beginnings = 0
 
     def restore(self, number: int) -> None:
         """Whatever an earlier life sent has its answer, or never gets one."""
@@ -19,12 +21,18 @@ class Performed:
         """A request is under way; an order has a number, and numbers grow with each sending."""
         self._symbols[symbol] = self._symbols.get(symbol, 0) + 1
         self._highest = max(self._highest, number)
+        self.beginnings += 1
+        self._begun[symbol] = self.beginnings
 
     def ended(self, symbol: str) -> None:
         """Its answer was heard."""
         self._symbols[symbol] -= 1
         if not self._symbols[symbol]:
             del self._symbols[symbol]
+
+    def since(self, beginnings: int) -> frozenset[str]:
+        """Where something was begun after so many beginnings."""
+        return frozenset(s for s, number in self._begun.items() if number > beginnings)
 
     @property
     def symbols(self) -> frozenset[str]:

@@ -7,9 +7,11 @@ from the last one applied on; the user stream only says when it is worth a look.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from services.apply_layer.binance import pace
 from services.apply_layer.binance.account import Account, Held
@@ -36,7 +38,7 @@ from services.apply_layer.looked import Looked
 from shared.at_once import Place
 from shared.contracts import Message
 from shared.log import logger
-from shared.outside import NotYet
+from shared.outside import NotYet, Waits
 from shared.settings import SettingsError
 
 #: How often the account is looked at while nothing rings.
@@ -47,6 +49,10 @@ _LOST_S, _LOST_LONGEST_S, _LOST_POOR_S = 0.25, 1.0, 1.5
 _NUMBER_NAME = "numbers/orders"
 #: The ranks of requests.
 _PROTECTS, _TIDIES, _ENTERS = 0, 1, 2
+#: How long to wait for a read before what else has come is heard.
+_WAITS_S = 0.01
+
+T = TypeVar("T")
 
 
 class BinanceVenue:
@@ -83,6 +89,8 @@ class BinanceVenue:
         self._barriers = Barriers(client.budget)
         self._orders = Orders(client, account, ring=stream.ring)
         self._performed = Performed()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="look")
+        self._looking = False
         self._told: dict[str, str] | None = None
         self._set_apart: dict[str, Quarantine] = {}
 
@@ -113,6 +121,7 @@ class BinanceVenue:
     def close(self) -> None:
         """Let go of the user stream."""
         self._stream.stop()
+        self._reader.shutdown(wait=False)
 
     @property
     def barred(self) -> bool:
@@ -153,6 +162,11 @@ class BinanceVenue:
                 return self._orders.cancel(request)
             case AskOrder():
                 return self._orders.ask(request)
+            case LookAgain() if self._looking:
+                # One look at a time: it is taken after the one that is under way.
+                for symbol in request.symbols:
+                    self._stream.ring(symbol)
+                return iter(())
             case LookAgain():
                 return self._look(request.symbols, Purpose.PROTECT)
         raise TypeError(f"a venue cannot do {request!r}")
@@ -192,6 +206,17 @@ class BinanceVenue:
 
     # -- looking ------------------------------------------------------------------------------
 
+    def _meanwhile(self, read: Callable[[], T]) -> Generator[object, None, T]:
+        """Read in a thread of its own, so that what is heard meanwhile is decided meanwhile."""
+        self._looking = True
+        try:
+            future = self._reader.submit(read)
+            while wait((future,), _WAITS_S).not_done:
+                yield Waits()
+            return future.result()
+        finally:
+            self._looking = False
+
     def _begin(self) -> None:
         try:
             self._client.measure_clock()
@@ -214,10 +239,15 @@ class BinanceVenue:
         weight = 5 + (pace.book_weight(self._account.held_symbols) if stops_too else 0)
         if not self._can_afford(weight):
             return
-        try:
+        begun, busy = self._performed.beginnings, self._performed.symbols
+
+        def read() -> Held:
             held = self._account.held(Purpose.WATCH)
+            return self._account.with_stops(held, Purpose.WATCH) if stops_too else held
+
+        try:
+            held = yield from self._meanwhile(read)
             if stops_too:
-                held = self._account.with_stops(held, Purpose.WATCH)
                 self._stops_at = now + self._stops_every_s(len(held.rows))
         except VenueError as error:
             self._note_error(error)
@@ -225,9 +255,10 @@ class BinanceVenue:
         except NoAnswer as error:
             yield from self._out_of_sight(error)
             return
-        changed = self._account.changed(held) - self._performed.symbols
+        # A change of our own that is under way, or was, is told by its answer.
+        changed = self._account.changed(held) - busy - self._performed.since(begun)
         if changed and stops_too:
-            yield from self._look(changed, Purpose.PROTECT, held)
+            yield from self._look(changed, Purpose.PROTECT, held, begun)
             return
         for symbol in changed:
             self._stream.ring(symbol)
@@ -242,7 +273,9 @@ class BinanceVenue:
     def _read_past(self) -> Iterator[object]:
         """Read one page of what was before, within its small share of the budget."""
         try:
-            weight, known = self._account.read_past(self._client.now())
+            weight, known = yield from self._meanwhile(
+                lambda: self._account.read_past(self._client.now())
+            )
         except (VenueError, NoAnswer) as error:
             logger().warning("past_not_read", reason=str(error))
             self._past_at = self._monotonic() + _BLIND_S
@@ -276,14 +309,14 @@ class BinanceVenue:
         """Look at everything; after a start or an outage the look begins anew."""
         up = self._stream.up
         try:
-            self._client.measure_clock()
+            yield from self._meanwhile(self._client.measure_clock)
         except (VenueError, NoAnswer) as error:
             # Nothing but a cheap call was made: the venue's return should not be missed.
             self._lost_s = _LOST_S
             yield from self._out_of_sight(error)
             return
         try:
-            self._account.refresh_rules()
+            yield from self._meanwhile(self._account.refresh_rules)
         except (VenueError, NoAnswer) as error:
             # The rules that were read last go on: what is held is protected by them.
             self._note_error(error)
@@ -294,13 +327,18 @@ class BinanceVenue:
                 self._stream.caught_up()
 
     def _look(
-        self, symbols: frozenset[str] | None, purpose: Purpose, seen: Held | None = None
+        self,
+        symbols: frozenset[str] | None,
+        purpose: Purpose,
+        seen: Held | None = None,
+        begun: int | None = None,
     ) -> Iterator[object]:
         """Positions first, then both books, then trades: what changed meanwhile shows as older.
 
-        `seen` was read just now, in this turn, so that nothing was begun or heard since. Where a
-        request is under way its own answer will tell, and then it is looked at.
+        `seen` was read just now, after so many requests had been begun. Where a request is under
+        way, or is begun meanwhile, its own answer will tell, and then it is looked at.
         """
+        begun = self._performed.beginnings if begun is None else begun
         up_to, busy = self._performed.up_to, self._performed.symbols
         for symbol in busy if symbols is None else busy & symbols:
             self._stream.ring(symbol)
@@ -308,7 +346,9 @@ class BinanceVenue:
             return
         try:
             now = self._client.now()
-            view = self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
+            view = yield from self._meanwhile(
+                lambda: self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
+            )
         except (VenueError, NoAnswer) as error:
             yield from self._out_of_sight(error)
             return
@@ -317,6 +357,7 @@ class BinanceVenue:
         self._lost_s = _LOST_S
         if starting:
             yield Began(after_start)
+        view = view.without(self._performed.since(begun))
         self._account.told(view)
         for symbol in view.later:
             self._stream.ring(symbol)
