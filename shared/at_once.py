@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+from shared.bus import Entry
+
 T = TypeVar("T")
 
 
@@ -24,6 +26,14 @@ class Performs(Protocol):
     def perform(self, request: object) -> Iterable[object]:
         """Do it, and tell what came of it."""
         ...
+
+
+@dataclass(slots=True)
+class Cause:
+    """What brought requests about: a message, or a look. `open` of them are not over."""
+
+    entry: Entry | None = None
+    open: int = 0
 
 
 @dataclass(frozen=True, slots=True)

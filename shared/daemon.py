@@ -45,9 +45,10 @@ def run_service(
         supervisor = Supervisor(os.environ)
         reload = Reload(settings, supervisor, policy)
         _on_hangup(reload)
+        service = build(settings, metrics)
         Runner(
-            build(settings, metrics),
-            RedisBus(settings.redis.url, name),
+            service,
+            RedisBus(settings.redis.url, name, producers=service.producers),
             metrics=metrics,
             stop=stop,
             supervisor=supervisor,

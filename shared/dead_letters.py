@@ -9,14 +9,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.bus import Entry
+from shared.bus.mending import ID_AHEAD
 from shared.contracts import wire
 
 #: Every code of a dead letter: those of a message that breaks its contract or is of a far future;
-#: of one that was trimmed away unread, or that ended its reader time and again; and those of
-#: deciders, for an id that came with other content and for a symbol that the venue does not list.
+#: of one that was trimmed away unread, or that ended its reader time and again; of a stream whose
+#: ids were driven up and that was mended; and those of deciders, for an id that came with other
+#: content, a symbol that the venue does not list, and a producer that speaks in another's name.
 CODES = wire.CODES | {
     *("ahead_of_time", "trimmed", "poison"),
-    *("id_conflict", "symbol_not_listed"),
+    ID_AHEAD,
+    *("id_conflict", "symbol_not_listed", "foreign_source"),
 }
 
 #: With more fields than this the message is kept in one field, `original`, as netstrings

@@ -48,6 +48,14 @@ class Received(Generic[E]):
 
 
 @dataclass(frozen=True, slots=True)
+class Produced(Generic[E]):
+    """A message that a producer outside the suite wrote to its own stream; `producer` names it."""
+
+    producer: str
+    message: E
+
+
+@dataclass(frozen=True, slots=True)
 class ClockSet:
     """An event: the clock that `received_at` comes from was put right, by this much.
 

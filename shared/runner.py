@@ -15,17 +15,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from shared.arrivals import Arrivals
-from shared.at_once import AtOnce
+from shared.at_once import AtOnce, Cause
 from shared.batch import Batch
 from shared.bus import Bus, Entry, StateLost, Superseded
 from shared.clock import CLOCK, Clock
 from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode
-from shared.decisions import ClockSet, DeadLetter, Mode, Note, Received, Record
+from shared.decisions import ClockSet, DeadLetter, Mode, Note, Produced, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
 from shared.outside import Concurrent, NotYet, Outside, Waits
@@ -46,14 +46,6 @@ _UNSEEN_S = (0.25, 5.0)
 _ANSWERS_S, _BUSY_BLOCK_MS = 0.02, 5
 #: How soon to look again whether the others are done with a step of a replay.
 _TURN_POLL_S = 0.0003
-
-
-@dataclass(slots=True)
-class _Cause:
-    """What brought requests about: a message, or a look. `open` of them are not over."""
-
-    entry: Entry | None = None
-    open: int = 0
 
 
 class Runner(Generic[S, P]):
@@ -84,6 +76,7 @@ class Runner(Generic[S, P]):
             metrics=self.metrics,
             stop=self.stop,
             supervisor=supervisor,
+            producers=service.producers,
             reload=self._take_new_policy,
         )
         self._codec = StateCodec(service.state)
@@ -99,10 +92,10 @@ class Runner(Generic[S, P]):
         self._unseen = ""
         self._unseen_s = _UNSEEN_S[0]
         self._batch = Batch(self._session, self.metrics, service.measure)
-        self._cause = _Cause()
-        self._requests: list[tuple[object, _Cause]] = []
+        self._cause = Cause()
+        self._requests: list[tuple[object, Cause]] = []
         outside = service.outside
-        self._line: AtOnce[_Cause] | None = None
+        self._line: AtOnce[Cause] | None = None
         if isinstance(outside, Concurrent):
             self._line = AtOnce(outside, most=outside.at_once, kept=outside.kept)
 
@@ -219,7 +212,7 @@ class Runner(Generic[S, P]):
         A message whose requests are under way is acknowledged when the last of them is over.
         """
         line = self._line
-        waiting, causes = list(entries), list[_Cause]()
+        waiting, causes = list(entries), list[Cause]()
         while line is not None and (waiting or any(cause.open for cause in causes)):
             received_at = self._now()
             busy = {key.encode() for key in line.keys}
@@ -245,11 +238,11 @@ class Runner(Generic[S, P]):
         if outside is not None and self._performed and self._is_due(outside):
             self._look_outside(outside)
 
-    def _take_up(self, entry: Entry, received_at: datetime) -> _Cause:
-        cause = self._cause = _Cause(entry)
+    def _take_up(self, entry: Entry, received_at: datetime) -> Cause:
+        cause = self._cause = Cause(entry)
         self._entry = entry
         self._take(entry, received_at)
-        self._cause, self._entry = _Cause(), None
+        self._cause, self._entry = Cause(), None
         if not cause.open:
             self._batch.acknowledge(entry)
         return cause
@@ -267,6 +260,9 @@ class Runner(Generic[S, P]):
         self._commit()
 
     def _take(self, entry: Entry, received_at: datetime) -> None:
+        if entry.missed:
+            gone = f"{entry.missed} entries before this one were removed before they were read"
+            self._batch.bury(entry._replace(fields=()), "trimmed", gone, received_at)
         if not entry.fields:
             self._batch.bury(entry, "trimmed", "it was removed before it was read", received_at)
             return
@@ -284,6 +280,9 @@ class Runner(Generic[S, P]):
                 self._batch.count(self.metrics.messages, entry.stream.name, "unreadable")
             return
         self._batch.count(self.metrics.messages, entry.stream.name, "read")
+        if entry.stream.producer:
+            self._decide(Produced(entry.stream.producer, message), received_at)
+            return
         if self._service.outside is not None:
             for fact in self._service.outside.observe(message, received_at):
                 self._decide(fact, received_at)
@@ -361,7 +360,7 @@ class Runner(Generic[S, P]):
             self._send()
             self._commit()
 
-    def _told(self, facts: Iterable[object], cause: _Cause) -> None:
+    def _told(self, facts: Iterable[object], cause: Cause) -> None:
         """Decide the facts of one request, which is over then."""
         before = self._cause, self._entry
         self._cause, self._entry = cause, cause.entry
@@ -369,7 +368,7 @@ class Runner(Generic[S, P]):
         self._cause, self._entry = before
         self._over(cause)
 
-    def _over(self, cause: _Cause) -> None:
+    def _over(self, cause: Cause) -> None:
         """One request of a cause is over; with the last one the message is done."""
         cause.open -= 1
         if not cause.open and cause.entry is not None:

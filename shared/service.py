@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from shared.decisions import Received
 from shared.outside import Outside
+from shared.streams import Stream
 
 S = TypeVar("S")
 P = TypeVar("P")
@@ -25,5 +26,7 @@ class Service(Generic[S, P]):
     #: Whether the decision depends on the operator's switch, which is then read for each batch.
     obeys_mode: bool = False
     measure: Callable[[object], None] = lambda _output: None
+    #: Streams of producers outside the suite, each of one.
+    producers: tuple[Stream, ...] = ()
     #: Whether it takes its turn last in each step of a replay that waits for its readers.
     comes_last: bool = False

@@ -11,12 +11,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TypeVar
 
-from shared.bus import Bus, BusDown, Commit, NotReady
+from shared.bus import Bus, BusDown, Commit, NotReady, ServerFull
 from shared.contracts.values import format_timestamp
 from shared.log import logger
 from shared.metrics import RunnerMetrics
@@ -44,6 +44,7 @@ class Session:
         metrics: RunnerMetrics,
         stop: threading.Event,
         supervisor: Supervisor | None = None,
+        producers: Sequence[Stream] = (),
         reload: Callable[[], None] = lambda: None,
     ) -> None:
         self.bus = bus
@@ -53,7 +54,9 @@ class Session:
         self.supervisor = supervisor or Supervisor()
         self._reload = reload
         self._stands = False
-        self._writes = [stream for stream in STREAMS if stream.writers[0] == daemon]
+        self._trims = [stream for stream in STREAMS if stream.writers[0] == daemon]
+        # Nobody else trims what a producer has written: it cannot read, and so need not be trusted.
+        self._trims += producers
         self._tidy_at = 0.0
         self._sign = {
             "started_at": format_timestamp(datetime.now(UTC)),
@@ -95,6 +98,8 @@ class Session:
                 logger().warning(
                     "server_unavailable", reason=str(error), retry_in_s=round(delay_s, 1)
                 )
+                if isinstance(error, ServerFull):
+                    self._make_room()
                 if self.stop.wait(delay_s):
                     raise Stopped(str(error)) from error
                 delay_s = min(delay_s * 2, longest_s)
@@ -102,6 +107,14 @@ class Session:
                 if away:
                     logger().info("server_back")
                 return answer
+
+    def _make_room(self) -> None:
+        """Trim, which a server without memory still does: what waits is what else would."""
+        try:
+            for stream in self._trims:
+                self.bus.trim(stream)
+        except (BusDown, NotReady) as error:
+            logger().warning("trimming_put_off", reason=str(error))
 
     def others_are_idle(self) -> bool:
         """Whether every other group has finished all there is on every stream."""
@@ -150,7 +163,7 @@ class Session:
 
     def _tidy(self) -> int:
         behind = 0
-        for stream in self._writes:
+        for stream in self._trims:
             self.bus.trim(stream)
         for row in self.bus.backlog() if inputs_of(self.daemon) else ():
             if row.group == self.daemon:

@@ -13,6 +13,10 @@ from shared.contracts import ApplyPlan, ApplyResult, MarketTick, TradeIntent
 
 PREFIX = "quantum"
 
+#: What the key of a stream's dead letters ends in.
+DEAD_SUFFIX = ".dead"
+_STREAM_PREFIX = f"{PREFIX}:stream:"
+
 #: The operator's switch: RUN, EXITS_ONLY or HALT. Absent means RUN.
 MODE_KEY = f"{PREFIX}:mode"
 
@@ -30,6 +34,11 @@ BLOCK_MS = 200
 MAX_DELIVERIES = 5
 #: Entries that a stream of dead letters keeps.
 DEAD_KEPT = 10_000
+#: Entries of a producer's stream that stay readable once they were passed on.
+PRODUCER_KEPT = 1_000
+#: What a producer's stream may hold unread, in entries and in bytes: so much a burst may bring.
+#: What is beyond goes, the oldest first, so that no producer fills the server.
+PRODUCER_MOST = (10_000, 16_000_000)
 #: How long a daemon that has gone is remembered, in seconds.
 HEARTBEAT_KEPT_S = 86_400
 
@@ -40,6 +49,7 @@ class Stream:
 
     Every group reads every entry, so an entry that breaks the contract would be reported by each.
     The first of `readers` is the one that writes its dead letter; the others count it and go on.
+    `producer` is the program outside the suite that alone writes to it, if it is a producer's own.
     """
 
     name: str
@@ -47,16 +57,21 @@ class Stream:
     writers: tuple[str, ...]
     readers: tuple[str, ...]
     kept: int
+    producer: str = ""
 
     @property
     def key(self) -> str:
         """The Redis key."""
-        return f"{PREFIX}:stream:{self.name}"
+        if self.producer:
+            return producer_key(self.producer)
+        return f"{_STREAM_PREFIX}{self.name}"
 
     @property
     def dead_key(self) -> str:
-        """The Redis key of its dead letters."""
-        return f"{self.key}.dead"
+        """The Redis key of its dead letters: a producer's stand with all other intents."""
+        if self.producer:
+            return TRADE_INTENT.dead_key
+        return f"{self.key}{DEAD_SUFFIX}"
 
 
 MARKET_TICK = Stream(
@@ -69,7 +84,8 @@ MARKET_TICK = Stream(
 TRADE_INTENT = Stream(
     "trade.intent",
     TradeIntent,
-    writers=("trading_bot", "harvest_brain"),
+    # intent_bridge passes on what producers outside have written to their own streams.
+    writers=("trading_bot", "harvest_brain", "intent_bridge"),
     readers=("intent_bridge",),
     kept=50_000,
 )
@@ -103,6 +119,23 @@ COMPANIONS = ("watcher", "notifier", "dashboard")
 PROGRAMS = (*DAEMONS, *COMPANIONS)
 
 
+def producer_key(producer: str) -> str:
+    """The Redis key of a producer's own stream."""
+    return f"{PREFIX}:producer:{producer}"
+
+
+def producer_stream(producer: str) -> Stream:
+    """The stream that a producer outside the suite writes to, and nobody else."""
+    return Stream(
+        f"producer:{producer}",
+        TradeIntent,
+        writers=(producer,),
+        readers=("intent_bridge",),
+        kept=PRODUCER_KEPT,
+        producer=producer,
+    )
+
+
 def inputs_of(daemon: str) -> tuple[Stream, ...]:
     """The streams that a daemon reads, in the order in which it takes what one read brings.
 
@@ -111,6 +144,11 @@ def inputs_of(daemon: str) -> tuple[Stream, ...]:
     """
     order = (MARKET_TICK, APPLY_RESULT, APPLY_PLAN, TRADE_INTENT)
     return tuple(stream for stream in order if daemon in stream.readers)
+
+
+def name_of(key: str) -> str:
+    """The name of the stream behind a key."""
+    return key.removeprefix(_STREAM_PREFIX).removeprefix(f"{PREFIX}:")
 
 
 def position_key(symbol: str) -> str:

@@ -107,6 +107,11 @@ def slug(symbol: str) -> str:
     return word + digest.translate(_LETTERS_OF_HEX)
 
 
+def as_typed(text: str) -> str:
+    """The symbol that somebody typed: ASCII letters may be small, all else is as it is listed."""
+    return "".join(c.upper() if c.isascii() else c for c in text.strip())
+
+
 def shown_width(text: str) -> int:
     """How many columns of a terminal a text takes: two for a character of a wide script."""
     return sum(map(_columns, text))

@@ -56,6 +56,10 @@ class World(ABC):
     def flush(self) -> None:
         """Forget everything."""
 
+    @abstractmethod
+    def lose_group(self, key: str, daemon: str) -> None:
+        """Remove the group of a daemon, as somebody's XGROUP DESTROY does."""
+
     def set_mode(self, mode: str) -> None:
         """Turn the operator's switch."""
         self.set_string(MODE_KEY, mode)
@@ -109,6 +113,9 @@ class MemoryWorld(World):
     def flush(self) -> None:
         self.server.flush()
 
+    def lose_group(self, key: str, daemon: str) -> None:
+        self.server.log(key).groups.pop(daemon)
+
 
 class RedisWorld(World):
     """The world on a real server."""
@@ -153,6 +160,9 @@ class RedisWorld(World):
 
     def flush(self) -> None:
         self.client.flushall()
+
+    def lose_group(self, key: str, daemon: str) -> None:
+        self.client.xgroup_destroy(key, daemon)
 
 
 @contextlib.contextmanager

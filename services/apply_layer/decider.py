@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.apply_layer.doubt import Beat, Began, on_absent, on_beat, on_began, on_in_doubt
+from services.apply_layer.doubt import (
+    Beat,
+    Began,
+    on_absent,
+    on_beat,
+    on_began,
+    on_clock_set,
+    on_in_doubt,
+)
 from services.apply_layer.exchange import OrderAbsent, OrderInDoubt, VenueHealth
 from services.apply_layer.facts import FACTS, on_health
 from services.apply_layer.fills import protect_what_grew
@@ -22,9 +30,12 @@ from services.apply_layer.state import Policy, State
 from services.apply_layer.turn import Turn
 from services.apply_layer.venue_record import venue_record
 from shared.contracts import EntryPlan, ExitPlan, MarketTick, MoveStopPlan
-from shared.decisions import Received
+from shared.decisions import ClockSet, Received
 from shared.formulas import confirmed, marks_after
 from shared.ticks import is_late
+
+#: How long a position's record goes without a price until a price of an older time is taken.
+_PRICE_AGE_S = 10.0
 
 
 def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State, Sequence[object]]:
@@ -42,6 +53,8 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
             on_beat(turn, beat)
         case Began() as began:
             on_began(turn, began)
+        case ClockSet():
+            on_clock_set(turn)
         case OrderInDoubt() as fact:
             on_in_doubt(turn, fact)
         case OrderAbsent() as fact:
@@ -59,12 +72,20 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
 def _price(
     state: State, received: Received[Any], tick: MarketTick, policy: Policy
 ) -> tuple[State, Sequence[object]]:
-    """Show the confirmed price in the position's record, as often as people can read it."""
+    """Show the confirmed price in the position's record, as often as people can read it.
+
+    A tick that is older than the record is late, unless the record has had no price for a while:
+    then its own time was wrong.
+    """
     position, now = state.positions.get(tick.symbol), received.received_at
-    if position is None or is_late(tick, position.updated_at, now):
+    if position is None:
         return state, ()
     shown = position.shown_at
-    waits = shown is not None and 0 <= (now - shown).total_seconds() < policy.price_every_s
+    shown_s = None if shown is None or shown > now else (now - shown).total_seconds()
+    late = is_late(tick, position.updated_at, now)
+    if late and shown_s is not None and shown_s < _PRICE_AGE_S:
+        return state, ()
+    waits = shown_s is not None and shown_s < policy.price_every_s
     if waits and tick.recorded:
         return state, ()
     marks = position.marks or (position.current_price,) * 3

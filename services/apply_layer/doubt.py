@@ -77,6 +77,14 @@ def on_began(turn: Turn, began: Began) -> None:
             _doubt(turn, sent, "no answer was recorded", unlikely=False)
 
 
+def on_clock_set(turn: Turn) -> None:
+    """The clock was put right: nobody knows how old a doubt is, so its count begins anew."""
+    turn.state = replace(turn.state, unexplained={})
+    for sent in tuple(turn.state.orders.values()):
+        if sent.doubt is not None:
+            turn.journal(replace(sent, doubt=replace(sent.doubt, since=turn.now, absent_at=())))
+
+
 def on_in_doubt(turn: Turn, fact: OrderInDoubt) -> None:
     """Remember the doubt and ask at once: to be found, an order need not be old."""
     sent = turn.state.orders.get(fact.client_order_id)

@@ -149,7 +149,7 @@ def _accept(book: PaperBook, order: PlaceOrder) -> tuple[PaperBook, PaperOrder]:
     number = book.order_count + 1
     held = PaperOrder(
         client_order_id=order.client_order_id,
-        order_id=f"{book.symbol}-{number}",
+        order_id=f"{slug(book.symbol)}-{number}",
         side=order.side,
         type=order.type,
         qty=order.qty,
@@ -253,7 +253,7 @@ def _liquidate(account: PaperAccount, policy: PaperPolicy, symbol: str) -> Outco
     number = book.order_count + 1
     forced = PaperOrder(
         client_order_id=f"autoclose-{slug(symbol)}-{number}",
-        order_id=f"{symbol}-{number}",
+        order_id=f"{slug(symbol)}-{number}",
         side=position.side.exit,
         type=OrderType.MARKET,
         qty=abs(position.qty),

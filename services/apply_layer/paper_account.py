@@ -28,6 +28,7 @@ from services.apply_layer.paper_rules import (
 )
 from shared.formulas import Marks
 from shared.sides import PositionSide, Side
+from shared.symbols import slug
 
 ZERO = Decimal(0)
 
@@ -214,7 +215,7 @@ def _with_seeded_order(book: PaperBook, policy: PaperPolicy, order: OpenOrder) -
     number = book.order_count + 1
     held = PaperOrder(
         client_order_id=order.client_order_id,
-        order_id=f"{book.symbol}-{number}",
+        order_id=f"{slug(book.symbol)}-{number}",
         side=order.side,
         type=order.type,
         qty=order.qty,

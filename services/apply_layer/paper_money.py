@@ -17,6 +17,7 @@ from services.apply_layer.paper_account import ZERO, PaperBook, PaperOrder, Pape
 from services.apply_layer.paper_rules import LeverageBracket
 from shared.formulas import liquidation_price
 from shared.sides import Side
+from shared.symbols import slug
 
 MONEY_STEP = Decimal("1E-8")
 AVERAGE_STEP = Decimal("1E-12")
@@ -142,7 +143,7 @@ def fill(
         client_order_id=order.client_order_id,
         symbol=book.symbol,
         order_id=order.order_id,
-        trade_id=f"{book.symbol}-t{number}",
+        trade_id=f"{slug(book.symbol)}-t{number}",
         side=order.side,
         type=order.type,
         qty=qty,

@@ -40,6 +40,7 @@ def body(settings: Settings, session: Session, _stop: threading.Event) -> None:
                 session=session,
                 url=settings.redis.url,
                 terms_of=cache(partial(terms_of, settings)),
+                max_tick_ahead=settings.clock.max_tick_ahead,
             )
         )
 

@@ -14,6 +14,7 @@ from services.dashboard.prices import Prices, thinned
 from shared.decisions import Mode
 from shared.overview.document import as_json
 from shared.overview.values import Overview, Position
+from shared.why.words import safe
 
 Level = Literal["fail", "warn"]
 
@@ -95,7 +96,7 @@ def _unwatched(overview: Overview) -> Iterator[Notice]:
         if not any(alarm.name == "unknown_order" for alarm in watch.alarms):
             yield Notice("fail", _ALARMS["unknown_order"], f"{order}: {text}")
     for record in overview.unreadable:
-        yield Notice("fail", "A record makes no sense", record)
+        yield Notice("fail", "Something cannot be read", safe(str(record)), record.what)
     if watch.state == "stale":
         text = "What it said last is below; whether that still holds is not known."
         yield Notice("fail", "The watcher has stopped looking", text, "", watch.seen_at)

@@ -9,6 +9,7 @@ from shared.daemon import run_service
 from shared.metrics import RunnerMetrics
 from shared.service import Service
 from shared.settings import Settings
+from shared.streams import producer_stream
 
 
 def policy(settings: Settings) -> Policy:
@@ -18,7 +19,15 @@ def policy(settings: Settings) -> Policy:
 
 def service(settings: Settings, _metrics: RunnerMetrics) -> Service[State, Policy]:
     """The daemon, made from its settings."""
-    return Service("intent_bridge", State, decide, policy(settings), obeys_mode=True)
+    own = settings.section("intent_bridge", IntentBridgeSettings)
+    return Service(
+        "intent_bridge",
+        State,
+        decide,
+        own.policy(),
+        obeys_mode=True,
+        producers=tuple(producer_stream(name) for name in own.producer),
+    )
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """intent_bridge: admit or refuse an intent, size it and give it a plan.
 
-Reads market.tick (the mark price, from which sizes and caps are computed), trade.intent,
+Reads the streams of producers outside the suite, whose intents it passes on to trade.intent;
+market.tick (the mark price, from which sizes and caps are computed), trade.intent,
 apply.result (positions and rules) and apply.plan (entries that exitbrain refused, whose place is
 then free again). Writes apply.plan: AWAITING_EXITS for an admitted entry, EXECUTE for an exit, SKIP
 with a reason code for a refusal. No gate ever stands before an exit of those who may exit.
@@ -15,7 +16,7 @@ from typing import Any
 
 from services.intent_bridge.entries import Refusal, admit
 from services.intent_bridge.learning import freed, with_mark, with_result, without_stale_places
-from services.intent_bridge.producers import OWN_SOURCES, decision_id, may_exit, plan_id_of
+from services.intent_bridge.producers import OWN_SOURCES, decision_id, may_exit, pass_on, plan_id_of
 from services.intent_bridge.state import Awaited, Policy, State
 from shared.contracts import (
     AwaitingExitsPlan,
@@ -34,7 +35,7 @@ from shared.contracts import (
     StopMovedResult,
     TradeIntent,
 )
-from shared.decisions import DeadLetter, Note, Received
+from shared.decisions import DeadLetter, Note, Produced, Received
 from shared.repeats import Memory, remembered
 
 #: The place in the memory that all symbols without rules share; no symbol is spelled like it.
@@ -46,6 +47,8 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
     match received.event:
         case MarketTick() as tick:
             return with_mark(state, tick, received.received_at), ()
+        case Produced() as produced:
+            return state, [pass_on(produced)]
         case EntryIntent() | HarvestIntent() | FullCloseIntent() | MoveStopIntent() as intent:
             return _decide_intent(state, received, intent, policy)
         case FillResult() | RefusedResult() | StopMovedResult() | PositionResult() as result:

@@ -9,12 +9,26 @@ from __future__ import annotations
 import hashlib
 
 from services.intent_bridge.state import Policy
+from shared.contracts import TradeIntent
+from shared.decisions import DeadLetter, Produced
 
 #: Whoever may reduce what is held without being named in the settings.
 MAY_EXIT = frozenset({"harvest_brain", "operator"})
 OWN_SOURCES = MAY_EXIT | {"trading_bot"}
 
 _PLAN_ID_MAX = 64
+
+
+def pass_on(produced: Produced[TradeIntent]) -> TradeIntent | DeadLetter:
+    """What a producer wrote to its own stream, for trade.intent; it speaks in its own name alone.
+
+    The stream is the one thing about a producer that the server vouches for.
+    """
+    intent = produced.message
+    if intent.source != produced.producer:
+        detail = f"source: {intent.source} wrote to the stream of {produced.producer}"
+        return DeadLetter("foreign_source", detail)
+    return intent
 
 
 def may_exit(source: str, policy: Policy) -> bool:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from services.intent_bridge.producers import OWN_SOURCES
 from services.intent_bridge.state import Policy, Producer
 from shared.contracts.fields import SOURCE_PATTERN, Symbol
 from shared.contracts.values import LEVERAGE_MAX
 from shared.settings import Section
+from shared.streams import PROGRAMS
+
+
+def _of_nobody_here(name: str) -> str:
+    """A producer with the name of a program of the suite would be taken for it."""
+    if name in {*PROGRAMS, *OWN_SOURCES}:
+        raise ValueError("is a name of the suite's own: give the producer another")
+    return name
+
+
+ProducerName = Annotated[
+    str, Field(pattern=f"^(?:{SOURCE_PATTERN})$"), AfterValidator(_of_nobody_here)
+]
 
 
 class SymbolSettings(Section):
@@ -22,7 +36,8 @@ class SymbolSettings(Section):
 class ProducerSettings(Section):
     """`[intent_bridge.producer.<name>]`: a producer outside the suite, by its `source`.
 
-    `may_exit = true` lets it close positions and move their stops; entries need no leave.
+    It writes to a stream of its own, `quantum:producer:<name>`. `may_exit = true` lets it close
+    positions and move their stops; entries need no leave.
     """
 
     may_exit: bool = False
@@ -35,6 +50,8 @@ class IntentBridgeSettings(Section):
     it; a mark price older than `max_mark_age_s` lets nothing enter.
     """
 
+    fixed: ClassVar[frozenset[str]] = frozenset({"producer"})
+
     symbols: tuple[Symbol, ...] = ()
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)
     max_ahead_s: Decimal = Field(default=Decimal(2), ge=0)
@@ -45,7 +62,7 @@ class IntentBridgeSettings(Section):
     max_open_positions: int = Field(default=5, ge=1)
     cooldown_s: Decimal = Field(default=Decimal(300), ge=0)
     symbol: dict[Symbol, SymbolSettings] = {}
-    producer: dict[Annotated[str, Field(pattern=f"^(?:{SOURCE_PATTERN})$")], ProducerSettings] = {}
+    producer: dict[ProducerName, ProducerSettings] = {}
 
     def policy(self) -> Policy:
         """What the decider goes by."""

@@ -30,7 +30,7 @@ from services.market_feed.candle_lines import (
     lines,
     state_of,
 )
-from shared.symbols import is_symbol
+from shared.candle_names import named
 
 __all__ = [
     "COLUMNS", "INTERVALS", "MAX_LINE_BYTES", "Candle", "CandleFile", "CandleFiles",
@@ -50,8 +50,6 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?"
 _BAR = re.compile(
     rf"({_TIME})" + rf",({_NUMBER})" * 5 + rf",({_TIME})" + rf",{_NUMBER}" * 5 + r"(?:\r?\n)?"
 )
-_FILE_NAME = re.compile(r"([^/=]+?)-([0-9]+[a-z]+)(?:-[^/]*)?\.(?:csv|csv\.gz|zip)")
-_EXPLICIT = re.compile(r"([^/=]+)=(.+)", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
 
@@ -184,13 +182,11 @@ def _checked(source: str) -> CandleFile:
 
 def _named(source: str) -> tuple[Path, str, str | None]:
     """A source's path, its symbol and, where the file's name states one, its interval."""
-    if (explicit := _EXPLICIT.fullmatch(source)) and is_symbol(explicit[1]):
-        return Path(explicit[2]), explicit[1], None
-    path = Path(source)
-    if (name := _FILE_NAME.fullmatch(path.name)) and is_symbol(name[1]):
-        return path, name[1], name[2]
+    path, symbol, interval = named(source)
+    if symbol:
+        return Path(path), symbol, interval
     reason = "the name is not like BTCUSDT-1m-2025-06.csv, .csv.gz or .zip"
-    raise MalformedCandles(path, None, f"{reason}; rename it, or give SYMBOL=path")
+    raise MalformedCandles(Path(path), None, f"{reason}; rename it, or give SYMBOL=path")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from services.market_feed.replay import ticks
 from shared.contracts import HISTORY_SOURCE, MarketTick
 from shared.decisions import Note, Received
 from shared.symbols import slug
+from shared.ticks import MAX_AHEAD
 
 _MILLISECOND, _SECOND, _MINUTE = (
     timedelta(milliseconds=1),
@@ -61,7 +62,7 @@ class Policy:
     gap: timedelta = timedelta(seconds=60)
     longest_gap: timedelta = timedelta(hours=24)
     hold: timedelta = timedelta(seconds=10)
-    ahead: timedelta = timedelta(seconds=60)
+    ahead: timedelta = MAX_AHEAD
     fresh: timedelta = timedelta(seconds=60)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from services.notifier import records
 from services.notifier.news import news_of, news_of_gap
-from services.notifier.outbox import Policy, added, due, handed
+from services.notifier.outbox import Policy, added, due, handed, until
 from services.notifier.values import (
     Beat,
     Began,
@@ -25,6 +25,7 @@ from services.notifier.values import (
     Missed,
     News,
     Outbox,
+    Rewound,
     Send,
     State,
     Unseen,
@@ -49,6 +50,8 @@ def decide(state: State, received: Received[Any], policy: Policy) -> tuple[State
             cursor = replace(before, heard=before.heard + missed.count)
             state = replace(state, cursors={**state.cursors, missed.key: cursor})
             return _take(state, (news_of_gap(missed, now),), now, policy)
+        case Rewound(key, end):
+            return replace(state, cursors={**state.cursors, key: end}), ()
         case Looked() as looked:
             shown, changes = records.seen(state.shown, looked, now)
             return _take(replace(state, shown=shown), changes, now, policy)
@@ -92,9 +95,9 @@ def _tell(state: State, now: datetime, policy: Policy) -> tuple[State, Sequence[
     """Whatever is due goes to its receiver; one notice at a time to each."""
     outputs: list[Output] = []
     for name, before in state.outboxes.items():
-        outbox, notice, counted = due(before, now, policy)
+        outbox, notice, counted = due(until(before, now, policy), now, policy)
         outputs += counted
-        if outbox is not before:
+        if outbox != before:
             state = replace(state, outboxes={**state.outboxes, name: outbox})
         if notice is not None:
             outputs.append(Send(name, notice))

@@ -123,6 +123,19 @@ def _summed(outbox: Outbox, more: Bundle, now: datetime) -> Outbox:
     return replace(outbox, summed=_joined(outbox.summed, more, ALARMS_MAX), summed_at=now)
 
 
+def until(outbox: Outbox, now: datetime, policy: Policy) -> Outbox:
+    """The outbox without waits that are longer than any wait is: the clock was set back."""
+    longest = now + timedelta(seconds=_RETRY_LONGEST_S)
+    paced = now + timedelta(minutes=1) / policy.per_minute * policy.burst
+    return replace(
+        outbox,
+        try_at=None if outbox.try_at is None or outbox.try_at > longest else outbox.try_at,
+        paced_until=outbox.paced_until and min(outbox.paced_until, paced),
+        told_at={topic: min(at, now) for topic, at in outbox.told_at.items()},
+        summed_at=outbox.summed_at and min(outbox.summed_at, now),
+    )
+
+
 def due(
     outbox: Outbox, now: datetime, policy: Policy
 ) -> tuple[Outbox, Notice | None, list[Counted]]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from services.notifier.news import brief
 from services.notifier.values import Kind, Looked, News, Severity
 from shared.decisions import Mode
+from shared.symbols import is_symbol
 from shared.why.words import span
 
 #: After this long without an answer of the server it is told.
@@ -120,7 +121,7 @@ def _of_watch(field: str, before: str | None, text: str | None, now: datetime) -
     if text is not None and before is not None and _alarm(before, now)[0] == since:
         return
     alarm, _, name = field.partition(".")
-    symbol = name if name.isupper() else None
+    symbol = name if is_symbol(name) else None
     told = sentence
     if text is None:
         told = f"Over, it lasted {span((now - since).total_seconds())}: {sentence}"

@@ -62,6 +62,14 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewound:
+    """A stream ends before where it was heard to: it was mended or emptied, and heard on there."""
+
+    key: str
+    end: Cursor
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """The switch and the records as they stand now."""
 

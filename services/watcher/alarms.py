@@ -13,7 +13,7 @@ from services.watcher.holding import Holding
 from services.watcher.sights import Look
 from services.watcher.state import Alarm, Policy, State
 from shared.decisions import Mode
-from shared.overview.values import Daemon, Group, Stream
+from shared.overview.values import Daemon, Group, Stream, Venue
 from shared.streams import DAEMONS
 from shared.why.words import plain, safe
 
@@ -28,8 +28,14 @@ NAMES = (
     "unknown_order",
     "redis_not_durable",
     "daemon_silent",
+    "entries_barred",
+    "symbol_quarantined",
+    "over_cap",
+    "unreadable",
 )
 _WATCHER = "watcher"
+#: The one that waits for the venue.
+_VENUES = "apply_layer"
 #: Ids that are named in one sentence; the others are counted.
 _TOLD = 3
 
@@ -46,6 +52,9 @@ def alarms_of(look: Look, state: State, policy: Policy) -> list[Alarm]:
         *_orders(look),
         *_durability(look),
         *_silent(look, state, policy),
+        *_barred(look, state, policy),
+        *_symbols(look),
+        *_unreadable(look, state, policy),
     ]
 
 
@@ -75,6 +84,8 @@ def _naked(look: Look, state: State, policy: Policy) -> Iterator[Alarm]:
         ):
             position = holding.position
             text = f"{position.side.value} {plain(position.qty)} {symbol} stands without a stop"
+            refused = look.overview.venue.stops_refused.get(symbol)
+            text += f": {refused}" if refused else ""
             yield Alarm("position_without_stop", symbol, holding.naked_since, text)
 
 
@@ -98,7 +109,15 @@ def _lags(look: Look, policy: Policy) -> Iterator[Alarm]:
             continue
         since = look.overview.now - timedelta(seconds=age_s)
         text = f"{group.daemon} does not get on with {stream.name}: messages wait for it"
+        if group.daemon == _VENUES:
+            text += "".join(f"; the venue: {why}" for why in _causes(look.overview.venue))
         yield Alarm("group_lags", f"{stream.name}/{group.daemon}", since, text)
+
+
+def _causes(venue: Venue) -> Iterator[str]:
+    """What apply_layer says of the venue that may hold it up."""
+    yield from (f"{code}, {text}" for code, text in venue.barriers.items())
+    yield from (f"{symbol}, {text}" for symbol, text in venue.stops_refused.items())
 
 
 def groups_of(look: Look) -> Iterator[tuple[Stream, Group]]:
@@ -175,6 +194,38 @@ def _silent(look: Look, state: State, policy: Policy) -> Iterator[Alarm]:
         told = "was never seen" if daemon.at is None else "has gone silent"
         text = f"{daemon.name} {told}: it hangs, or it does not run"
         yield Alarm("daemon_silent", daemon.name, since, text)
+
+
+def _barred(look: Look, state: State, policy: Policy) -> Iterator[Alarm]:
+    for code, text in look.overview.venue.barriers.items():
+        since = state.barred.get(code, look.overview.now)
+        if _age_s(look, since) >= policy.barred_within_s:
+            yield Alarm("entries_barred", safe(code), since, f"the venue takes no entries: {text}")
+
+
+def _symbols(look: Look) -> Iterator[Alarm]:
+    """What apply_layer says of one symbol: it is left alone, or more is held than may be."""
+    venue, now = look.overview.venue, look.overview.now
+    for symbol, text in venue.quarantined.items():
+        yield Alarm(
+            "symbol_quarantined", safe(symbol), now, f"{safe(symbol)} is left alone: {text}"
+        )
+    for symbol, text in venue.over_cap.items():
+        yield Alarm("over_cap", safe(symbol), now, text)
+
+
+def _unreadable(look: Look, state: State, policy: Policy) -> Iterator[Alarm]:
+    """Keys, streams and entries that nobody can read; a dead letter has an alarm of its own."""
+    now = look.overview.now
+    for each in look.overview.unreadable:
+        yield Alarm("unreadable", safe(each.what), now, f"{safe(each.what)}: {safe(each.why)}")
+    late: dict[str, list[str]] = {}
+    for entry, since in state.unread.items():
+        if since is not None and _age_s(look, since) >= policy.lag_within_s:
+            late.setdefault(entry.stream, []).append(f"{entry.id} ({entry.code})")
+    for stream, entries in late.items():
+        text = f"{_some(entries)} on {stream} cannot be read, and no daemon has put it aside"
+        yield Alarm("unreadable", f"{stream}/entries", now, text)
 
 
 def _some(words: list[str]) -> str:

@@ -22,16 +22,20 @@ from services.watcher import intents as waiting
 from services.watcher.alarms import alarms_of
 from services.watcher.figures import figures_of
 from services.watcher.holding import Holding, Price
-from services.watcher.sights import Heard, Look
+from services.watcher.sights import Heard, Look, Unread
 from services.watcher.state import Alarm, Policy, State
 from shared.contracts import HISTORY_SOURCE, FillResult, MarketTick
 from shared.contracts.values import format_timestamp
 from shared.decisions import Note, Record
 from shared.overview.values import Position
 from shared.overview.view import Kept, position_of
+from shared.records import NONSENSE
 from shared.streams import WATCH_KEY
 from shared.ticks import is_late
 from shared.why.picture import Said
+
+#: Entries that cannot be read, of which so many are remembered, the newest.
+_UNREAD_KEPT = 100
 
 
 def decide(state: State, event: Heard | Look, policy: Policy) -> tuple[State, Sequence[object]]:
@@ -54,7 +58,17 @@ def _hear(state: State, heard: Heard) -> State:
     trade = [said for said in heard.said if not isinstance(said.message, MarketTick)]
     if trade or heard.letters:
         state = replace(state, intents=waiting.heard(state.intents, trade, heard.letters))
+    if state.unread or heard.unread:
+        state = replace(state, unread=_unread(state, heard))
     return replace(state, prices=prices, held=held)
+
+
+def _unread(state: State, heard: Heard) -> Mapping[Unread, datetime | None]:
+    """The entries that cannot be read, without those that have their dead letter now."""
+    known = {(letter.stream, letter.id) for letter in heard.letters}
+    unread = {**dict.fromkeys(heard.unread), **state.unread}
+    kept = [entry for entry in unread if (entry.stream, entry.id) not in known]
+    return {entry: unread[entry] for entry in kept[-_UNREAD_KEPT:]}
 
 
 def _take_price(prices: dict[str, Price], held: dict[str, Holding], said: Said) -> None:
@@ -76,6 +90,8 @@ def _judge(state: State, look: Look, policy: Policy) -> tuple[State, Sequence[ob
     state = _until(state, look)
     state = replace(
         state,
+        unread={entry: since or now for entry, since in state.unread.items()},
+        barred={code: state.barred.get(code, now) for code in look.overview.venue.barriers},
         started_at=now if look.after_outage else state.started_at or now,
         held=dict(_held(state, look, policy)),
         intents=waiting.forgotten(state.intents, now - timedelta(seconds=policy.read_back_s)),
@@ -136,7 +152,7 @@ def _until(state: State, look: Look) -> State:
 def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holding]]:
     """What is held, by symbol; a record that makes no sense is told as an alarm."""
     for symbol, kept in look.held.items():
-        position = _read_position(kept, policy, look.overview.now)
+        position = _read_position(symbol, kept, policy, look.overview.now)
         if position is None:
             continue
         before = state.held.get(symbol)
@@ -148,11 +164,13 @@ def _held(state: State, look: Look, policy: Policy) -> Iterator[tuple[str, Holdi
         yield symbol, holding
 
 
-def _read_position(kept: Kept, policy: Policy, now: datetime) -> Position | None:
+def _read_position(symbol: str, kept: Kept, policy: Policy, now: datetime) -> Position | None:
     """The position that a record tells of, or None if it makes no sense."""
+    if kept.position.get("symbol") != symbol:
+        return None
     try:
-        return position_of(kept, policy.terms_of(kept.position["symbol"]), now)
-    except (KeyError, ValueError, ArithmeticError):
+        return position_of(kept, policy.terms_of(symbol), now)
+    except NONSENSE:
         return None
 
 

@@ -69,7 +69,7 @@ def heard(intents: Intents, said: Iterable[Said], letters: Iterable[Letter]) -> 
 
 def forgotten(intents: Intents, before: datetime) -> Intents:
     """Without the answers that are older than a moment: nobody repeats an id so late."""
-    oldest = next(iter(intents.answered.values()), None)
+    oldest = min(intents.answered.values(), default=None)
     if oldest is None or oldest >= before:
         return intents
     kept = {name: at for name, at in intents.answered.items() if at >= before}
@@ -77,10 +77,10 @@ def forgotten(intents: Intents, before: datetime) -> Intents:
 
 
 def until(intents: Intents, now: datetime) -> Intents:
-    """Without times that have not come: the server's clock was set back."""
-    if all(one.since <= now for one in intents.waiting.values()):
-        return intents
-    waiting = {
-        name: replace(one, since=min(one.since, now)) for name, one in intents.waiting.items()
-    }
-    return Intents(waiting, intents.answered)
+    """Without times that have not come: the clock was set back, or an id is of a future."""
+    waiting, answered = intents.waiting, intents.answered
+    if any(one.since > now for one in waiting.values()):
+        waiting = {name: replace(one, since=min(one.since, now)) for name, one in waiting.items()}
+    if any(at > now for at in answered.values()):
+        answered = {name: min(at, now) for name, at in answered.items()}
+    return Intents(waiting, answered)

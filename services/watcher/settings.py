@@ -17,7 +17,8 @@ class WatcherSettings(Section):
 
     A rung that was reached is taken within `rung_within_s`, a position has a stop within
     `stop_within_s`, an intent its outcome within `outcome_within_s`. No message waits longer than
-    `lag_within_s`, no price is older than `price_within_s`, no heartbeat than `heartbeat_within_s`.
+    `lag_within_s`, no price is older than `price_within_s`, no heartbeat than `heartbeat_within_s`,
+    and the venue bars entries no longer than `barred_within_s`.
     It looks every `look_every_s`, judges nothing before `settle_s` have passed since its start, and
     reads the streams back for `read_back_s` then.
     """
@@ -28,6 +29,7 @@ class WatcherSettings(Section):
     lag_within_s: float = Field(default=10, gt=0)
     price_within_s: float = Field(default=30, gt=0)
     heartbeat_within_s: float = Field(default=15, ge=5)
+    barred_within_s: float = Field(default=10, ge=0)
     look_every_s: float = Field(default=1, gt=0, le=10)
     settle_s: float = Field(default=10, ge=0)
     read_back_s: float = Field(default=3600, ge=600)

@@ -14,11 +14,21 @@ from shared.why.picture import Letter, Said
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """An entry that breaks its stream's contract, and with which code."""
+
+    stream: str
+    id: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """Entries of the streams; an intent stands before whatever came of it."""
 
     said: tuple[Said, ...] = ()
     letters: tuple[Letter, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from services.watcher.holding import Holding, Price
 from services.watcher.intents import Intents
+from services.watcher.sights import Unread
 from shared.why.picture import Terms
 
 
@@ -27,6 +28,7 @@ class Policy:
     lag_within_s: float = 10
     price_within_s: float = 30
     heartbeat_within_s: float = 15
+    barred_within_s: float = 10
     settle_s: float = 10
     read_back_s: float = 3600
 
@@ -51,7 +53,9 @@ class State:
     """`started_at` is the first look of all or after an outage; `standing` has alarms by field.
 
     Prices and positions are by symbol. `beats` has the programs whose last sign of life is ahead of
-    the server's clock, each with that time and since when it was seen.
+    the server's clock, each with that time and since when it was seen. `unread` has entries that
+    cannot be read and that no reader has put aside yet, with the look that first knew of them;
+    `barred` has since when each barrier of the venue was seen.
     """
 
     started_at: datetime | None = None
@@ -60,3 +64,5 @@ class State:
     held: Mapping[str, Holding] = field(default_factory=dict)
     standing: Mapping[str, Alarm] = field(default_factory=dict)
     beats: Mapping[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    unread: Mapping[Unread, datetime | None] = field(default_factory=dict)
+    barred: Mapping[str, datetime] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from shared.bus.port import (
     Commit,
     Entry,
     NotReady,
+    ServerFull,
     StateLost,
     Superseded,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "MemoryServer",
     "NotReady",
     "RedisBus",
+    "ServerFull",
     "StateLost",
     "Superseded",
     "connect",

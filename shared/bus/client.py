@@ -16,30 +16,64 @@ from typing import Any
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    BusyLoadingError,
     ClusterDownError,
     ConnectionError,
+    MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
-    ResponseError,
+    RedisError,
     TimeoutError,
 )
 from redis.retry import Retry
 
-from shared.bus.port import BusDown, NotReady, StateLost
+from shared.bus.port import BusDown, NotReady, ServerFull, StateLost
 
-LIBRARY_VERSION = b"1"
+LIBRARY_VERSION = b"2"
 #: Seconds that a command may take; a read waits this much longer than it blocks.
 TIMEOUT_S = 5.0
-_RAW = ("XREADGROUP", "XPENDING", "HGETALL")
+_RAW = ("XREADGROUP", "XPENDING", "HGETALL", "XINFO STREAM")
 
-# What a server says of itself (down) and of what an administrator has to put right (not ready).
-_DOWN = ("BUSY ", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN")
-_LOST = ("NOGROUP", "UNBLOCKED")
-_NOT_READY = ("WRONGTYPE", "NOPERM")
+#: What a server says instead of an answer: how its text begins (or what is in it), what a program
+#: makes of it, and the sentence for people. It waits while the server is down or not ready, and
+#: starts afresh where it was forgotten. What is in no row is a bug of ours, or of a message: it
+#: ends the program, so that a message that ends it time and again is put aside.
+ANSWERS: tuple[tuple[str, type[Exception], str], ...] = (
+    ("READONLY", BusDown, "the server is a replica"),
+    ("UNBLOCKED", BusDown, "the server became a replica, or a stream was removed"),
+    ("MASTERDOWN", BusDown, "the server is a replica that has lost its master"),
+    ("LOADING", BusDown, "the server reads its file"),
+    ("BUSY ", BusDown, "the server is busy with a script"),
+    ("MISCONF", BusDown, "the server cannot write to its disk"),
+    ("NOREPLICAS", BusDown, "the server has too few replicas"),
+    ("OOM", ServerFull, "the server is out of memory"),
+    ("CLUSTERDOWN", BusDown, "the cluster is down"),
+    ("max number of clients", BusDown, "the server takes no further connection"),
+    ("NOGROUP", StateLost, "a consumer group is gone, was the server flushed?"),
+    ("WRONGTYPE", NotReady, "a key is not what it should be"),
+    ("NOPERM", NotReady, "the server's user lacks a right"),
+    ("ACL failure", NotReady, "the server's user lacks a right"),
+    ("The user executing the script can't", NotReady, "the server's user lacks a right"),
+    ("this user has no permissions", NotReady, "the server's user lacks a right"),
+    ("WRONGPASS", NotReady, "the server refuses the user or the password"),
+    ("invalid username-password", NotReady, "the server refuses the user or the password"),
+    ("NOAUTH", NotReady, "the server wants a user and a password"),
+    ("Authentication required", NotReady, "the server wants a user and a password"),
+    ("Function not found", NotReady, "the Function library is missing: run `quantum init`"),
+    ("unknown command", NotReady, "the server is older than Redis 7.0"),
+    ("DB index is out of range", NotReady, "the server has no such database"),
+)
+#: The first word of an error, which the client takes away where it has a class for it.
+_TAKEN: dict[type[RedisError], str] = {
+    BusyLoadingError: "LOADING",
+    ClusterDownError: "CLUSTERDOWN",
+    MasterDownError: "MASTERDOWN",
+    NoPermissionError: "NOPERM",
+    OutOfMemoryError: "OOM",
+    ReadOnlyError: "READONLY",
+}
 _PASSWORD = re.compile(r"(//[^/@:]*):[^/]*@")
-#: A right that a function's caller lacks, in the words of newer servers and of Redis 7.0.
-_REFUSED_INSIDE = ("ACL failure", "The user executing the script can't")
 
 
 def library_code() -> str:
@@ -101,20 +135,16 @@ def plainly() -> Iterator[None]:
     """
     try:
         yield
-    except (ConnectionError, TimeoutError, ClusterDownError, OutOfMemoryError) as error:
-        raise BusDown(str(error)) from error
-    except ReadOnlyError as error:
-        raise BusDown(f"the server is a replica: {error}") from error
-    except NoPermissionError as error:
-        raise NotReady(f"the server's user lacks a right: {error}") from error
-    except ResponseError as error:
-        text = str(error)
-        if text.startswith(_DOWN):
-            raise BusDown(text) from error
-        if text.startswith(_LOST):
-            raise StateLost(f"a consumer group is gone, was the server flushed? {text}") from error
-        if text.startswith(_NOT_READY) or any(words in text for words in _REFUSED_INSIDE):
-            raise NotReady(text) from error
-        if "Function not found" in text:
-            raise NotReady("the Function library is missing: run `quantum init`") from error
-        raise
+    except RedisError as error:
+        raise _meaning(error) from error
+
+
+def _meaning(error: RedisError) -> Exception:
+    """The error in the port's words, or itself where it has none."""
+    words = " ".join(filter(None, (_TAKEN.get(type(error)), str(error))))
+    for known, kind, sentence in ANSWERS:
+        if words.startswith(known) if known.isupper() else known in words:
+            return kind(f"{sentence}: {words}")
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return BusDown(str(error))
+    return error

@@ -93,10 +93,14 @@ class MemoryServer:
 class MemoryBus:
     """One daemon's bus in memory; see `Bus` for what each call promises."""
 
-    def __init__(self, server: MemoryServer, daemon: str) -> None:
+    def __init__(
+        self, server: MemoryServer, daemon: str, *, producers: Sequence[Stream] = ()
+    ) -> None:
         self._server = server
         self._daemon = daemon
-        self._inputs = inputs_of(daemon)
+        self._producers = tuple(producers)
+        self._inputs = (*inputs_of(daemon), *producers)
+        self._behind = False
         self._epoch = b""
         self._sequence = 0
         self._offered: tuple[str, int] | None = None
@@ -104,9 +108,11 @@ class MemoryBus:
     def acquire(self) -> dict[str, bytes]:
         """Take the state over; see `Bus.acquire`."""
         with self._server.answering():
-            for stream in self._inputs:
-                self._server.log(stream.key).groups.setdefault(self._daemon, _Group())
             state = self._server.hashes.setdefault(state_key(self._daemon), {})
+            for stream in self._inputs:
+                log, finished = self._server.log(stream.key), int(state.get(_at(stream.key), b"0"))
+                first = finished if finished <= len(log.entries) else 0
+                log.groups.setdefault(self._daemon, _Group(first))
             self._epoch = str(self._server.next_epoch()).encode()
             state |= {"_epoch": self._epoch, "_seq": b"0"}
             self._sequence, self._offered = 0, None
@@ -123,11 +129,15 @@ class MemoryBus:
                 if group.pending:
                     return [self._unfinished(stream, log, group)]
             found = []
+            behind, self._behind = self._behind, False
             for stream, log, group in logs:
+                if behind and stream in self._producers:
+                    continue
                 last = min(group.next_index + count, len(log.entries))
                 for index in range(group.next_index, last):
                     group.pending[index] = 1
                     found.append(_entry(stream, log, index, 1))
+                self._behind |= last - group.next_index == count
                 group.next_index = last
             return found
 
@@ -174,7 +184,7 @@ class MemoryBus:
                 raise NotReady(f"WRONGTYPE {key} is a {found}")
 
     def _write(self, commit: Commit, state: dict[str, bytes]) -> None:
-        self._acknowledge(commit)
+        self._acknowledge(commit, state)
         for key, fields in commit.published:
             words = [part if isinstance(part, bytes) else part.encode() for part in fields]
             self._server.add(key, tuple(zip(words[::2], words[1::2], strict=True)))
@@ -188,7 +198,7 @@ class MemoryBus:
             if record:
                 self._server.hashes[key] = {k: v.encode() for k, v in record.items()}
 
-    def _acknowledge(self, commit: Commit) -> None:
+    def _acknowledge(self, commit: Commit, state: dict[str, bytes]) -> None:
         finished = [
             (self._server.log(key).groups[self._daemon].pending, int(id_.partition("-")[2]) - 1)
             for key, ids in commit.acknowledged.items()
@@ -198,6 +208,10 @@ class MemoryBus:
             raise StateLost("the messages of this commit are no longer pending for this daemon")
         for pending, index in finished:
             pending.pop(index, None)
+        for key in commit.acknowledged:
+            group = self._server.log(key).groups[self._daemon]
+            if not group.pending:
+                state[_at(key)] = str(group.next_index).encode()
 
     def mode(self) -> str | None:
         """The operator's switch; see `Bus.mode`."""
@@ -208,7 +222,7 @@ class MemoryBus:
         """Where every group stands; see `Bus.backlog`."""
         rows = []
         with self._server.answering():
-            for stream in STREAMS:
+            for stream in (*STREAMS, *self._producers):
                 log = self._server.log(stream.key)
                 for name, group in log.groups.items():
                     lag = len(log.entries) - group.next_index
@@ -226,6 +240,11 @@ class MemoryBus:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _at(key: str) -> str:
+    """The document that says how far a group is, should it ever be gone."""
+    return f"_at:{key}"
 
 
 def _entry(stream: Stream, log: _Log, index: int, deliveries: int) -> Entry:

@@ -14,6 +14,10 @@ class BusDown(Exception):
     """The server cannot be reached or cannot write; the same call may go through later."""
 
 
+class ServerFull(BusDown):
+    """The server is out of memory; what frees some still goes through."""
+
+
 class Superseded(Exception):
     """Another instance of this daemon has taken over; this one may commit nothing any more."""
 
@@ -30,12 +34,16 @@ class NotReady(Exception):
 
 
 class Entry(NamedTuple):
-    """One stream entry as it was delivered; no fields at all means it was trimmed away unread."""
+    """One stream entry as it was delivered; no fields at all means it was trimmed away unread.
+
+    `missed` entries before it were removed before they were delivered at all.
+    """
 
     stream: Stream
     id: str
     fields: RawFields
     deliveries: int = 1
+    missed: int = 0
 
 
 @dataclass(slots=True)
@@ -78,7 +86,8 @@ class Bus(Protocol):
         """Become the owner of the daemon's state, and return its documents.
 
         From here on no earlier owner can commit, and entries that were delivered but not
-        finished, under whatever consumer name, come first from `read`.
+        finished, under whatever consumer name, come first from `read`. A group that is gone while
+        the state is there goes on where it was, and reads nothing twice that was finished.
 
         Raises:
             BusDown, NotReady.
@@ -126,7 +135,8 @@ class Bus(Protocol):
     def trim(self, stream: Stream) -> None:
         """Remove entries beyond what the stream and its dead letters keep.
 
-        An entry that a group has not finished always stays, and so may some that are due.
+        An entry that a group has not finished always stays, and so may some that are due. A
+        producer's stream has a bound besides, beyond which the oldest go, read or not.
 
         Raises:
             BusDown.

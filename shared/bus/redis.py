@@ -15,15 +15,20 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from shared.bus.client import LIBRARY_VERSION, call, call_all, connect, plainly
+from shared.bus.mending import mend
 from shared.bus.port import Backlog, Commit, Entry, NotReady, StateLost, Superseded
 from shared.streams import (
     DEAD_KEPT,
+    DEAD_SUFFIX,
     HEARTBEAT_KEPT_S,
+    MARKET_TICK,
     MODE_KEY,
+    PRODUCER_MOST,
     STREAMS,
     Stream,
     heartbeat_key,
     inputs_of,
+    name_of,
     state_key,
 )
 
@@ -34,9 +39,10 @@ MOST_WORDS = 2000
 class RedisBus:
     """One daemon's bus; see `Bus` for what each call promises."""
 
-    def __init__(self, url: str, daemon: str) -> None:
+    def __init__(self, url: str, daemon: str, *, producers: Sequence[Stream] = ()) -> None:
         self._daemon = daemon
-        self._inputs = inputs_of(daemon)
+        self._producers = tuple(producers)
+        self._inputs = (*inputs_of(daemon), *producers)
         self._by_key = {stream.key.encode(): stream for stream in self._inputs}
         self._state_key = state_key(daemon)
         self._commands = connect(url)
@@ -46,29 +52,44 @@ class RedisBus:
         self._sequence = 0
         self._recovering = True
         self._offered: tuple[str, bytes, int] | None = None
+        # Prices that nobody has read are of no use: they are not missed.
+        self._missable = [s.key for s in self._inputs if s is not MARKET_TICK]
+        self._missed: dict[bytes, int] = {}
+        self._behind = False
 
     def acquire(self) -> dict[str, bytes]:
         """Take the state over; see `Bus.acquire`."""
         with plainly():
             if self._commands.fcall("quantum_version", 0) != LIBRARY_VERSION:
                 raise NotReady("the Function library is another version: run `quantum init`")
+            known = _hash(call(self._commands, "HGETALL", self._state_key))
             for stream in self._inputs:
-                self._create_group(stream)
+                self._create_group(stream, known.get(f"_at:{stream.key}".encode()))
             owner = f"{socket.gethostname()}:{os.getpid()}"
             self._epoch = call(
                 self._commands, "FCALL", "quantum_acquire", 1, self._state_key, owner
             )
             self._sequence, self._recovering, self._offered = 0, True, None
-            flat = call(self._commands, "HGETALL", self._state_key)
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        return {name.decode(): value for name, value in pairs if not name.startswith(b"_")}
+            known = _hash(call(self._commands, "HGETALL", self._state_key))
+        return {name.decode(): value for name, value in known.items() if not name.startswith(b"_")}
 
-    def _create_group(self, stream: Stream) -> None:
+    def _create_group(self, stream: Stream, finished: bytes | None) -> None:
+        """Make the group where it is not there: a new one reads all, a lost one goes on."""
         try:
-            self._commands.xgroup_create(stream.key, self._daemon, id="0", mkstream=True)
+            after = "0"
+            if finished is not None and not self._is_another(stream, finished):
+                after = finished.decode()
+            self._commands.xgroup_create(stream.key, self._daemon, id=after, mkstream=True)
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
+
+    def _is_another(self, stream: Stream, finished: bytes) -> bool:
+        """Whether the stream was made anew, or its ids were lowered, since so much was finished."""
+        if not self._commands.exists(stream.key):
+            return True
+        info = _hash(call(self._commands, "XINFO", "STREAM", stream.key))
+        return _number(info[b"last-generated-id"]) < _number(finished)
 
     def read(self, *, count: int, block_ms: int) -> list[Entry]:
         """Return unfinished entries first, then new ones; see `Bus.read`."""
@@ -81,34 +102,51 @@ class RedisBus:
                     return [unfinished]
             # What a reply brings that never reaches us is unfinished as well.
             self._recovering = True
-            fresh, oldest = self._read_new(count, block_ms)
+            fresh, oldest, missed = self._read_new(count, block_ms)
             if oldest != {key: entries[0][0] for key, entries in fresh}:
                 unfinished = self._next_unfinished()
                 return [] if unfinished is None else [unfinished]
             self._recovering = False
+            self._behind = any(len(entries) == count for _, entries in fresh)
         return [
-            Entry(self._by_key[key], id_.decode(), _pairs(flat))
+            Entry(self._by_key[key], id_.decode(), _pairs(flat), missed=0 if at else gaps)
             for key, entries in fresh
-            for id_, flat in entries
+            for gaps in (self._newly_missed(key, missed),)
+            for at, (id_, flat) in enumerate(entries)
         ]
+
+    def _newly_missed(self, key: bytes, missed: Mapping[bytes, int]) -> int:
+        """How many entries were removed unread since it was last told."""
+        now = missed.get(key, -1)
+        if now < 0:
+            return 0
+        before, self._missed[key] = self._missed.get(key, 0), now
+        return max(0, now - before)
 
     def _read_new(
         self, count: int, block_ms: int
-    ) -> tuple[list[tuple[bytes, Any]], dict[bytes, bytes]]:
-        """The new entries of each stream, and the id of the oldest that is pending in each."""
+    ) -> tuple[list[tuple[bytes, Any]], dict[bytes, bytes], dict[bytes, int]]:
+        """The new entries of each stream, the oldest id pending in each, what each was robbed of.
+
+        Producers wait while the ring's own streams have more than one read takes: however much they
+        write, an exit is behind one read of theirs at most.
+        """
+        keys = [s.key for s in self._inputs if not (self._behind and s in self._producers)]
         read = (
             "XREADGROUP", "GROUP", self._daemon, self._daemon,
             "COUNT", count, "BLOCK", block_ms,
-            "STREAMS", *self._by_key, *(">" for _ in self._inputs),
+            "STREAMS", *keys, *(">" for _ in keys),
         )  # fmt: skip
         looks = [("XPENDING", key, self._daemon, "-", "+", 1) for key in self._by_key]
-        new, epoch, *oldest = call_all(
-            self._reads, read, ("HGET", self._state_key, "_epoch"), *looks
+        robbed = ("FCALL", "quantum_missed", len(self._missable), *self._missable, self._daemon)
+        gaps, new, epoch, *oldest = call_all(
+            self._reads, robbed, read, ("HGET", self._state_key, "_epoch"), *looks
         )
         if epoch != self._epoch:
             raise self._lost_place(epoch)
         pending = zip(self._by_key, oldest, strict=True)
-        return new or [], {key: rows[0][0] for key, rows in pending if rows}
+        missed = dict(zip((key.encode() for key in self._missable), gaps, strict=True))
+        return new or [], {key: rows[0][0] for key, rows in pending if rows}, missed
 
     def _next_unfinished(self) -> Entry | None:
         for stream in self._inputs:
@@ -132,17 +170,14 @@ class RedisBus:
         """Do it once, or say why not; see `Bus.commit`."""
         sequence = self._sequence + 1
         keys, words = commit_words(commit, self._daemon)
+        request = ("FCALL", "quantum_commit", len(keys), *keys, self._epoch, sequence, *words)
         with plainly():
-            said = call(
-                self._commands,
-                "FCALL",
-                "quantum_commit",
-                len(keys),
-                *keys,
-                self._epoch,
-                sequence,
-                *words,
-            )
+            said = call(self._commands, *request)
+            for _ in keys:
+                if not isinstance(said, list):
+                    break
+                self._mend(said[1].decode())
+                said = call(self._commands, *request)
         if said in (b"OK", b"REPEATED"):
             self._sequence = sequence
         elif said == b"SUPERSEDED":
@@ -151,6 +186,11 @@ class RedisBus:
             raise self._lost_place(None)
         else:
             raise StateLost("the messages of this commit are no longer pending for this daemon")
+
+    def _mend(self, key: str) -> None:
+        # Who writes to a stream may mend it and its letters; its readers write the letters alone.
+        dead_key = key if key.endswith(DEAD_SUFFIX) else key + DEAD_SUFFIX
+        mend(self._commands, key, dead_key, by=self._daemon)
 
     def _lost_place(self, owner: bytes | None) -> Superseded | StateLost:
         if owner is None:
@@ -165,12 +205,12 @@ class RedisBus:
 
     def backlog(self) -> list[Backlog]:
         """Where every group stands; see `Bus.backlog`."""
-        keys = [stream.key for stream in STREAMS]
+        keys = [stream.key for stream in (*STREAMS, *self._producers)]
         with plainly():
             rows = call(self._commands, "FCALL", "quantum_backlog", len(keys), *keys)
         return [
             Backlog(
-                stream=key.decode().removeprefix("quantum:stream:"),
+                stream=name_of(key.decode()),
                 group=group.decode(),
                 pending=pending,
                 behind=bool(behind),
@@ -181,9 +221,20 @@ class RedisBus:
 
     def trim(self, stream: Stream) -> None:
         """Remove what nobody needs; see `Bus.trim`."""
+        if stream.producer:
+            self._trim_producer(stream)
+            return
         keys = (stream.key, stream.dead_key)
         with plainly():
             call(self._commands, "FCALL", "quantum_trim", 2, *keys, stream.kept, DEAD_KEPT)
+
+    def _trim_producer(self, stream: Stream) -> None:
+        with plainly():
+            call_all(
+                self._commands,
+                ("FCALL", "quantum_trim", 1, stream.key, stream.kept),
+                ("FCALL", "quantum_bound", 1, stream.key, *PRODUCER_MOST),
+            )
 
     def beat(self, sign: Mapping[str, str]) -> None:
         """Leave a sign of life; see `Bus.beat`."""
@@ -234,6 +285,15 @@ def commit_words(commit: Commit, daemon: str) -> tuple[list[str], list[Any]]:
 def _parts(words: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for first in range(0, len(words), MOST_WORDS):
         yield words[first : first + MOST_WORDS]
+
+
+def _hash(flat: Sequence[Any]) -> dict[bytes, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _number(id_: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = id_.partition(b"-")
+    return int(milliseconds), int(sequence)
 
 
 def _pairs(flat: Sequence[bytes]) -> tuple[tuple[bytes, bytes], ...]:

@@ -18,6 +18,7 @@ from shared.cli.inspect import check, init
 from shared.cli.notify import notify
 from shared.cli.operate import close, mode
 from shared.cli.positions import positions
+from shared.cli.repair import repair
 from shared.cli.reset import reset
 from shared.cli.schemas import schemas
 from shared.cli.tail import tail
@@ -46,6 +47,7 @@ app.command("mode")(mode)
 app.command("close")(close)
 app.command("check")(check)
 app.command("init")(init)
+app.command("repair")(repair)
 app.command("reset")(reset)
 app.command("notify")(notify)
 app.command("schemas")(schemas)

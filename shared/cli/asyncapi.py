@@ -34,12 +34,14 @@ from shared.streams import (
     harvest_key,
     heartbeat_key,
     position_key,
+    producer_stream,
     state_key,
 )
 
 GOLDEN = Path(__file__).parents[1] / "contracts" / "golden"
 SOCKET = "/run/quantum-redis/redis.sock"
 _DEAD = "DeadLetter"
+_PRODUCER = "producer"
 
 _ABOUT = (
     "Six daemons that trade crypto perpetual futures and talk through Redis streams. Every stream "
@@ -70,7 +72,7 @@ def asyncapi_document(schemas: dict[Stream, dict[str, Any]]) -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": _servers(),
-        "channels": dict(_channels(schemas, kinds)),
+        "channels": {**dict(_channels(schemas, kinds)), _PRODUCER: _producers(kinds)},
         "operations": dict(_operations()),
         "components": {
             "messages": {
@@ -178,13 +180,12 @@ def _channels(
 ) -> Iterator[tuple[str, Any]]:
     for stream in STREAMS:
         purpose = schemas[stream]["description"].partition(". ")[0]
-        more = " and any producer outside" if stream is TRADE_INTENT else ""
         yield (
             stream.name,
             {
                 "address": stream.key,
                 "title": stream.name,
-                "description": f"{purpose}. Written by {', '.join(stream.writers)}{more}.",
+                "description": f"{purpose}. Written by {', '.join(stream.writers)}.",
                 "messages": {name: _ref("components/messages", name) for name in kinds[stream]},
                 "bindings": {"redis": {}},
                 "x-writers": list(stream.writers),
@@ -210,6 +211,27 @@ def _channels(
         )
 
 
+def _producers(kinds: dict[Stream, dict[str, Any]]) -> dict[str, Any]:
+    """The stream that each program outside has for itself: its user may append to it alone."""
+    stream = producer_stream("{producer}")
+    return {
+        "address": stream.key,
+        "title": _PRODUCER,
+        "description": (
+            "Intents of one producer outside, whose `source` is its name. intent_bridge passes on "
+            "what it can read to trade.intent, where it is decided; it knows the producer by "
+            "`[intent_bridge.producer.<name>]`."
+        ),
+        "parameters": {"producer": {"description": "the producer's name, which is its `source`"}},
+        "messages": {name: _ref("components/messages", name) for name in kinds[TRADE_INTENT]},
+        "bindings": {"redis": {}},
+        "x-writers": list(stream.writers),
+        "x-consumer-groups": list(stream.readers),
+        "x-entries-kept": stream.kept,
+        "x-dead-letters": stream.dead_key,
+    }
+
+
 def _operations() -> Iterator[tuple[str, Any]]:
     """What each daemon does, in the order of the ring."""
     for daemon in DAEMONS:
@@ -226,6 +248,9 @@ def _operations() -> Iterator[tuple[str, Any]]:
                 yield f"{daemon}.send.{dead}", _operation("send", dead, daemon)
             if daemon in stream.writers:
                 yield f"{daemon}.send.{stream.name}", _operation("send", stream.name, daemon)
+    for daemon in producer_stream(_PRODUCER).readers:
+        receive = _operation("receive", _PRODUCER, daemon)
+        yield f"{daemon}.receive.{_PRODUCER}", {**receive, "x-consumer-group": daemon}
 
 
 def _operation(action: str, channel: str, daemon: str) -> dict[str, Any]:
@@ -284,7 +309,11 @@ def _dead_schema() -> dict[str, Any]:
         "properties": {
             "code": {**text, "enum": sorted(CODES), "description": "what is wrong, for machines"},
             "detail": {**text, "description": "the same for people; names the field"},
-            "stream": {**text, "enum": [stream.name for stream in STREAMS]},
+            "stream": {
+                **text,
+                "pattern": f"^({'|'.join(stream.name for stream in STREAMS)}|producer:.+)$",
+                "description": "where it was: one of the four, or a producer's own",
+            },
             "id": {**text, "description": "the entry's id on its stream"},
             "group": {**text, "enum": list(DAEMONS), "description": "who put it aside"},
             "at": {**text, "format": "date-time", "description": "when, by the reader's clock"},

@@ -24,15 +24,19 @@ from shared.bus.client import call
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.contracts import BadMessage, decode
-from shared.streams import BY_NAME, STREAMS, Stream
+from shared.reading import Reading
+from shared.records import pairs
+from shared.streams import BY_NAME, STREAMS, Stream, producer_stream
 from shared.why.picture import Letter
-from shared.why.read import letter_of, pairs, raw_replies, read_letters, server_time
+from shared.why.read import letter_of, read_letters, server_time
 from shared.why.words import clock, safe
 
 dead = typer.Typer(no_args_is_help=True, help="Messages that were put aside, and why.")
 
 #: How often a letter is looked for again where others changed the dead letters meanwhile.
 _TRIES = 20
+#: How the streams of producers outside are named in a letter.
+_PRODUCERS = "producer:"
 _ID = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
 
 StreamArgument = Annotated[str, typer.Argument(help=", ".join(stream.name for stream in STREAMS))]
@@ -99,7 +103,9 @@ def requeue(
     """
     where = _stream(stream)
     with a_desk(config) as desk:
-        words = original_of(_find(desk.client, where, letter))
+        flat = _find(desk.client, where, letter)
+        # What a producer wrote to its own stream goes there, and is checked once more.
+        where, words = _stream(letter_of(letter, flat).stream), original_of(flat)
         if not words:
             _end("The letter holds no message: the entry was removed before it was read.")
         try:
@@ -133,6 +139,8 @@ def drop(
 
 
 def _stream(name: str) -> Stream:
+    if name.startswith(_PRODUCERS):
+        return producer_stream(name.removeprefix(_PRODUCERS))
     if name not in BY_NAME:
         raise typer.BadParameter(f"{name} is no stream; there are {', '.join(BY_NAME)}")
     return BY_NAME[name]
@@ -142,8 +150,7 @@ def _find(client: Redis, stream: Stream, letter: str) -> list[bytes]:
     """A letter's fields, or a clear line and exit status 1."""
     if not _ID.fullmatch(letter):
         raise typer.BadParameter(f"{letter} is no id of a letter, such as 1764003723000-0")
-    raw_replies(client)
-    found = call(client, "XRANGE", stream.dead_key, letter, letter)
+    found = Reading(client).ask("XRANGE", stream.dead_key, letter, letter)
     if not found:
         _end(f"There is no letter {letter} of {stream.name}.")
     fields: list[bytes] = found[0][1]

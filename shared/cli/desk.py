@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from redis.exceptions import RedisError
 from shared.bus.client import without_password
 from shared.cli.story import reader
 from shared.daemon import EXIT_SETTINGS
+from shared.records import Unreadable
 from shared.settings import Settings, SettingsError, load
+from shared.why.words import safe
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,12 @@ class Desk:
 
     settings: Settings
     client: Redis
+
+
+def tell_unreadable(unreadable: Iterable[Unreadable]) -> None:
+    """Name what could not be read, on stderr: what was asked for is told all the same."""
+    for each in unreadable:
+        typer.echo(f"cannot be read: {safe(str(each))}", err=True)
 
 
 @contextmanager

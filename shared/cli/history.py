@@ -14,10 +14,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from shared.cli.desk import a_desk
+from shared.cli.desk import a_desk, tell_unreadable
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.contracts import FillResult, RefusedResult
 from shared.formulas import risk_per_unit
+from shared.records import NONSENSE, reason_of
+from shared.symbols import as_typed
 from shared.why.chains import fill_name
 from shared.why.picture import Said, Terms
 from shared.why.read import read_picture
@@ -55,7 +57,8 @@ def history(
     not among it.
     """
     with a_desk(config) as desk:
-        picture = read_picture(desk.client, symbol.upper(), Terms())
+        picture = read_picture(desk.client, as_typed(symbol), Terms())
+    tell_unreadable(picture.unreadable)
     pasts = pasts_of(picture.results)
     if json_:
         typer.echo(json.dumps([_as_json(past) for past in pasts]))
@@ -87,7 +90,11 @@ def pasts_of(results: tuple[Said, ...]) -> list[Past]:
                 initial_qty=result.position_initial_qty or result.position_qty,
                 opened_at=f"{result.position_opened_at:%d %b %Y %H:%M:%S}",
             )
-        _tell(pasts[name], result)
+        try:
+            _tell(pasts[name], result)
+        except NONSENSE as error:
+            # One result that makes no sense must not hide the others.
+            pasts[name].lines.append(f"{said.id}: the result {reason_of(error)}")
     return list(pasts.values())
 
 

@@ -13,20 +13,21 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 from redis import Redis
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from shared.account import PAPER, account_at, account_of, conflict
 from shared.bus import connect, load_library
-from shared.bus.client import call, library_code, without_password
+from shared.bus.client import library_code, without_password
 from shared.daemon import EXIT_SETTINGS
 from shared.decisions import Mode
+from shared.reading import Reading
+from shared.records import text_of
 from shared.sections import settings_of
 from shared.settings import Settings, SettingsError, load
 from shared.streams import MODE_KEY, PROGRAMS, state_key
-from shared.why.read import pairs
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The settings file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -228,10 +229,10 @@ def _account_findings(settings: Settings, client: Redis) -> Iterator[Finding]:
     """Whether the state on the server may go on with the venue of the settings."""
     try:
         own = settings_of("apply_layer", settings)
-        flat = call(client, "HGETALL", state_key("apply_layer"))
-    except (SettingsError, ResponseError):
-        return  # It was found before, or the state cannot be read.
-    found = account_of({str(n, "utf-8", "replace"): v for n, v in pairs(flat)})
+    except SettingsError:
+        return  # It was found before.
+    state = Reading(client).hash(state_key("apply_layer"))
+    found = account_of({name: value.encode() for name, value in state.items()})
     if found is None:
         return
     expected = PAPER if own.venue == "paper" else account_at(own.live.network, "")
@@ -241,8 +242,13 @@ def _account_findings(settings: Settings, client: Redis) -> Iterator[Finding]:
 
 
 def _mode(client: Redis) -> Finding:
-    raw: Any = client.get(MODE_KEY)
-    text = None if raw is None else str(raw, "utf-8", "replace")
+    reading = Reading(client)
+    raw = reading.ask("GET", MODE_KEY)
+    if reading.unreadable:
+        return Finding(
+            "mode", "fail", f"{reading.unreadable[0]}; `quantum mode run` writes it anew"
+        )
+    text = None if raw is None else text_of(raw)
     if text is not None and text not in Mode.__members__:
         detail = f"{MODE_KEY} is {text!r}, which is none of {', '.join(Mode)}; no entry is admitted"
         return Finding("mode", "warn", detail)

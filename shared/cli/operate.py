@@ -30,7 +30,10 @@ from shared.contracts import (
 )
 from shared.decisions import Mode
 from shared.formulas import DEFAULT_LADDER, Rung, floor_to_step, target_qty
+from shared.reading import Reading
+from shared.records import text_of
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MODE_KEY, TRADE_INTENT
+from shared.symbols import as_typed, slug
 from shared.why.chains import is_exit
 from shared.why.lines import line_of
 from shared.why.picture import Picture, Terms
@@ -83,8 +86,10 @@ def mode(
 
 def switch(client: Redis, to: Mode | None) -> str | None:
     """What the switch holds; it is turned, if a mode is given, and what it held is returned."""
-    raw: Any = client.get(MODE_KEY) if to is None else client.set(MODE_KEY, to.value, get=True)
-    return None if raw is None else str(raw, "utf-8", "replace")
+    before = Reading(client).ask("GET", MODE_KEY)
+    if to is not None:
+        client.set(MODE_KEY, to.value)
+    return None if before is None else text_of(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def close(
     """
     share = None if fraction is None else _share(fraction)
     with a_desk(config) as desk:
-        picture = read_picture(desk.client, symbol.upper(), Terms())
+        picture = read_picture(desk.client, as_typed(symbol), Terms())
         wish = intent_of(story_of(picture), share, now=datetime.now(UTC))
         if isinstance(wish, NotClosed):
             typer.echo(wish.reason, err=True)
@@ -164,7 +169,7 @@ def intent_of(story: Story, share: Decimal | None, *, now: datetime) -> Any:
         "timestamp": _market_time(picture, now),
         "produced_at": now,
         "source": SOURCE,
-        "intent_id": f"{SOURCE}.{picture.symbol}.{int(now.timestamp() * 1000)}",
+        "intent_id": f"{SOURCE}.{slug(picture.symbol)}.{int(now.timestamp() * 1000)}",
         "symbol": picture.symbol,
         "side": held.side.exit,
         "reduceOnly": True,
@@ -205,7 +210,7 @@ def _market_time(picture: Picture, now: datetime) -> datetime:
 
 
 def _newest(client: Redis, key: str) -> bytes:
-    found = call(client, "XREVRANGE", key, "+", "-", "COUNT", 1)
+    found = Reading(client).ask("XREVRANGE", key, "+", "-", "COUNT", 1)
     return found[0][0] if found else b"0"
 
 

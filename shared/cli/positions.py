@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from shared.cli.desk import a_desk
+from shared.cli.desk import a_desk, tell_unreadable
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.overview.document import as_json
 from shared.overview.read import read_overview
@@ -30,8 +30,7 @@ def positions(*, config: ConfigOption = None, json_: JsonOption = False) -> None
     """
     with a_desk(config) as desk:
         overview = read_overview(desk.client, partial(terms_of, desk.settings), events=0)
-    for line in overview.unreadable:
-        typer.echo(f"not a position: {line}", err=True)
+    tell_unreadable(overview.unreadable)
     if json_:
         typer.echo(json.dumps(as_json(overview.positions)))
     elif overview.positions:

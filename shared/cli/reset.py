@@ -18,6 +18,7 @@ from shared.account import account_of, way_to_clear
 from shared.bus.client import call
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption
+from shared.records import pairs
 from shared.streams import (
     DAEMONS,
     PREFIX,
@@ -29,7 +30,6 @@ from shared.streams import (
     position_key,
     state_key,
 )
-from shared.why.read import pairs
 
 #: A daemon that runs beats every two seconds.
 _BEATS_WITHIN_S = 5.0

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from shared.candle_names import named
 from shared.daemon import EXIT_SETTINGS, EXIT_SUPERSEDED
 from shared.streams import DAEMONS
 
@@ -171,19 +172,13 @@ def replay_environment(
     files: list[str], *, speed: str, until_end: bool, max_ticks_ahead: int | None = None
 ) -> dict[str, str]:
     """Settings, as the environment says them, for a ring that replays candle files."""
-    symbols = sorted({symbol_of(file) for file in files})
+    symbols = sorted({named(file).symbol for file in files} - {""})
     environment = {
-        "QUANTUM_MARKET_FEED__FILES": json.dumps(files),
+        "QUANTUM_MARKET_FEED__FILES": json.dumps(files, ensure_ascii=False),
         "QUANTUM_MARKET_FEED__SPEED": speed,
         "QUANTUM_MARKET_FEED__UNTIL_END": "true" if until_end else "false",
-        "QUANTUM_APPLY_LAYER__SYMBOLS": json.dumps(symbols),
+        "QUANTUM_APPLY_LAYER__SYMBOLS": json.dumps(symbols, ensure_ascii=False),
     }
     if max_ticks_ahead is not None:
         environment["QUANTUM_MARKET_FEED__MAX_TICKS_AHEAD"] = str(max_ticks_ahead)
     return environment
-
-
-def symbol_of(file: str) -> str:
-    """The symbol of a candle file: `SYMBOL=path`, or what stands before the name's first dash."""
-    before, given, _ = file.partition("=")
-    return before if given else Path(file).name.partition("-")[0]

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from redis import Redis
 
-from shared.bus.client import call
 from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.contracts import BadMessage, decode
+from shared.reading import Reading
+from shared.records import moment_of, pairs, place
 from shared.streams import BY_NAME, MARKET_TICK, STREAMS, Stream
+from shared.symbols import as_typed, padded
 from shared.why.lines import line_of
-from shared.why.picture import moment_of, place
-from shared.why.read import Flat, pairs, raw_replies
+from shared.why.read import Flat
 
 _PAGE = 500
 #: Entries of a stream that are searched for the last ones of a symbol.
@@ -61,36 +61,38 @@ def tail(
     """
     if stream is not None and stream not in BY_NAME:
         raise typer.BadParameter(f"{stream} is no stream; there are {', '.join(BY_NAME)}")
-    wanted = symbol.upper() if symbol else None
+    wanted = as_typed(symbol) if symbol else None
     streams = tuple(s for s in STREAMS if s.name == stream or (not stream and s != MARKET_TICK))
     with a_desk(config) as desk:
-        raw_replies(desk.client)
-        after = {s: newest(desk.client, s) for s in streams}
-        before = [line for s in streams for line in last_of(desk.client, s, after[s], wanted, last)]
+        reading = Reading(desk.client)
+        after = {s: newest(reading, s) for s in streams}
+        before = [line for s in streams for line in last_of(reading, s, after[s], wanted, last)]
         before.sort(key=lambda line: place(line.id))
         for line in before[max(len(before) - last, 0) :]:
             _print(line, as_json=json_)
         try:
-            for line in news(desk.client, after) if follow else ():
+            for line in news(reading, after) if follow else ():
                 if line.of(wanted):
                     _print(line, as_json=json_)
         except KeyboardInterrupt:
             raise typer.Exit(0) from None
 
 
-def newest(client: Redis, stream: Stream) -> str:
+def newest(reading: Reading, stream: Stream) -> str:
     """The id of a stream's newest entry."""
-    found = call(client, "XREVRANGE", stream.key, "+", "-", "COUNT", 1)
+    found = reading.ask("XREVRANGE", stream.key, "+", "-", "COUNT", 1)
     return found[0][0].decode() if found else "0-0"
 
 
-def last_of(client: Redis, stream: Stream, end: str, symbol: str | None, count: int) -> list[Line]:
+def last_of(
+    reading: Reading, stream: Stream, end: str, symbol: str | None, count: int
+) -> list[Line]:
     """The last entries of a stream up to `end`, at most `count`, newest first."""
     found: list[Line] = []
     searched = 0
     while len(found) < count and searched < _SEARCHED:
-        page = call(client, "XREVRANGE", stream.key, end, "-", "COUNT", _PAGE)
-        lines = (_line(stream, id_, flat) for id_, flat in page)
+        page = reading.ask("XREVRANGE", stream.key, end, "-", "COUNT", _PAGE)
+        lines = (_line(stream, id_.decode(), flat) for id_, flat in page)
         found += (line for line in lines if line.of(symbol))
         if len(page) < _PAGE:
             break
@@ -99,25 +101,28 @@ def last_of(client: Redis, stream: Stream, end: str, symbol: str | None, count: 
     return found[:count]
 
 
-def news(client: Redis, after: dict[Stream, str]) -> Iterator[Line]:
+def news(reading: Reading, after: dict[Stream, str]) -> Iterator[Line]:
     """Every entry as it comes, without end; `after` is where each stream was read to."""
     after = dict(after)
-    by_key = {stream.key.encode(): stream for stream in after}
+    by_key = {stream.key: stream for stream in after}
     while True:
-        keys = [stream.key for stream in after]
-        reply = call(client, "XREAD", "BLOCK", 1000, "STREAMS", *keys, *after.values())
+        cursors = {stream.key: id_ for stream, id_ in after.items()}
         lines = []
-        for key, entries in reply or ():
-            after[by_key[key]] = entries[-1][0].decode()
+        for key, entries in reading.news(cursors, block_ms=1000).items():
+            after[by_key[key]] = entries[-1][0]
             lines += [_line(by_key[key], id_, flat) for id_, flat in entries]
         yield from sorted(lines, key=lambda line: place(line.id))
+        if not lines:
+            # A stream whose last id was lowered, or that is another one now, is read from its end.
+            last = {stream: newest(reading, stream) for stream in after}
+            after = {s: min(id_, last[s], key=place) for s, id_ in after.items()}
 
 
-def _line(stream: Stream, id_: bytes, flat: Flat) -> Line:
+def _line(stream: Stream, id_: str, flat: Flat) -> Line:
     try:
-        return Line(stream, id_.decode(), decode(stream.contract, pairs(flat)))
+        return Line(stream, id_, decode(stream.contract, pairs(flat)))
     except BadMessage as bad:
-        return Line(stream, id_.decode(), None, bad)
+        return Line(stream, id_, None, bad)
 
 
 def _print(line: Line, *, as_json: bool) -> None:
@@ -137,5 +142,5 @@ def _print(line: Line, *, as_json: bool) -> None:
         return
     message = line.message
     name = getattr(message, "plan_id", None) or getattr(message, "intent_id", None) or ""
-    symbol = f"{message.symbol:<10}"
+    symbol = padded(message.symbol, 10)
     typer.echo(f"{when}  {line.stream.name:<12}  {symbol}  {line_of(message)}  {name}".rstrip())

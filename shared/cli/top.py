@@ -21,6 +21,7 @@ from shared.cli.top_show import frame
 from shared.overview.document import as_json
 from shared.overview.read import read_overview
 from shared.sections import terms_of
+from shared.symbols import as_typed
 
 
 def top(
@@ -45,13 +46,13 @@ def top(
             typer.echo(json.dumps(as_json(read())))
         elif once or not sys.stdout.isatty():
             console = Console(highlight=False)
-            for line in frame(read(), server, console.width, symbol.upper()):
+            for line in frame(read(), server, console.width, as_typed(symbol)):
                 # Whoever reads a file or a pipe wants all of it.
                 console.print(line, overflow="ellipsis", soft_wrap=not console.is_terminal)
         else:
             # What draws on a terminal takes a while to load, and only this needs it.
             from shared.cli.top_app import Top
 
-            app = Top(desk, read, server, symbol.upper())
+            app = Top(desk, read, server, as_typed(symbol))
             app.run()
             raise typer.Exit(app.return_code or 0)

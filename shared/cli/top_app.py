@@ -23,6 +23,7 @@ from shared.cli import top_show
 from shared.cli.desk import Desk
 from shared.cli.top_screens import Help, Switch, Why
 from shared.overview.values import Overview
+from shared.symbols import as_typed
 
 LOOK_EVERY_S = 1.0
 #: Without an answer for so long, what is shown counts as old.
@@ -276,7 +277,7 @@ class Top(App[None]):
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Show what was asked for."""
-        self._filter_by(message.value.strip().upper())
+        self._filter_by(as_typed(message.value))
 
     def _filter_by(self, symbol: str) -> None:
         self.query_one("#ask").remove_class("asking")

@@ -25,7 +25,8 @@ from shared.sections import terms_of
 from shared.settings import SettingsError
 from shared.why.findings import findings_of
 from shared.why.read import read_picture
-from shared.why.story import Story, story_of
+from shared.why.sound import sound_story
+from shared.why.story import Story
 from shared.why.words import safe
 
 KEYS = """\
@@ -72,7 +73,7 @@ class Why(ModalScreen[None]):
         """Read the story; it takes as long as the streams are."""
         try:
             terms = terms_of(self._desk.settings, self._symbol)
-            story = story_of(read_picture(self._desk.client, self._symbol, terms))
+            story = sound_story(read_picture(self._desk.client, self._symbol, terms))
         except (RedisError, SettingsError) as error:
             self.call_later(self._say, Text.assemble((str(error), "red")))
         else:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from shared.decisions import Mode
 from shared.overview.values import Alarm, Daemon, Event, Group, Overview, Position, Rung, Stream
+from shared.symbols import padded
 from shared.why.words import clock, plain, safe, span
 
 #: Alarms that are shown at once; the head must leave room for the rest.
@@ -62,7 +63,7 @@ def wrong(overview: Overview) -> Iterator[Text]:
     if len(alarms) > _ALARMS:
         yield Text(f"✖ and {len(alarms) - _ALARMS} alarms more", "bold red")
     for line in overview.unreadable:
-        yield Text(f"✖ not a position: {safe(line)}", "red")
+        yield Text(f"✖ cannot be read: {safe(str(line))}", "red")
     for code, text in overview.venue.barriers.items():
         yield Text(f"! no entry: {code}, {text}", "yellow")
     for order, text in overview.venue.unknown_orders.items():
@@ -91,7 +92,7 @@ def position(one: Position, overview: Overview, width: int, *, marked: bool = Fa
     gain = "green" if one.r_net > 0 else "red"
     first = Text.assemble(
         "▶ " if marked else "  ",
-        (f"{safe(one.symbol):<10}", "bold reverse" if marked else "bold"),
+        (padded(safe(one.symbol), 10), "bold reverse" if marked else "bold"),
         " ",
         f"{one.side:<5} {plain(one.qty)} of {plain(one.initial_qty)}  ",
         f"{_price(one.entry_price)} → {_price(one.mark_price)}  ",
@@ -236,7 +237,7 @@ def event(one: Event, overview: Overview) -> Text:
     """An entry in a line."""
     line = Text.assemble(
         (f"{clock(one.at, overview.now)}  ", "dim"),
-        (f"{one.symbol:<12}", "bold"),
+        (padded(one.symbol, 12), "bold"),
         (one.line, "" if one.readable else "red"),
     )
     if one.name:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.bus import connect, load_library
+from shared.candle_names import named
 from shared.cli.ring import Ring, replay_environment
 from shared.cli.story import Story, settle, tell
 from shared.daemon import EXIT_SETTINGS
@@ -97,7 +98,7 @@ def _checked(
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_SETTINGS) from None
     for file in replay or ():
-        path = Path(file.partition("=")[2] or file)
+        path = Path(named(file).path)
         if not path.is_file():
             typer.echo(f"{path}: there is no such candle file", err=True)
             raise typer.Exit(EXIT_SETTINGS)

@@ -14,11 +14,13 @@ from shared.cli.desk import a_desk
 from shared.cli.inspect import ConfigOption, JsonOption
 from shared.cli.why_show import show
 from shared.sections import terms_of
+from shared.symbols import as_typed
 from shared.why.chains import Chain
 from shared.why.document import as_json
 from shared.why.findings import findings_of, findings_of_one, findings_of_unread
 from shared.why.read import read_picture, symbol_of
-from shared.why.story import Story, story_of
+from shared.why.sound import sound_story
+from shared.why.story import Story
 from shared.why.words import Finding
 
 
@@ -39,12 +41,14 @@ def why(
     if sum(given is not None for given in (symbol, plan, intent)) != 1:
         raise typer.BadParameter("give a symbol, or --plan, or --intent")
     with a_desk(config) as desk:
-        name = symbol.upper() if symbol else symbol_of(desk.client, plan_id=plan, intent_id=intent)
+        name = (
+            as_typed(symbol) if symbol else symbol_of(desk.client, plan_id=plan, intent_id=intent)
+        )
         if name is None:
             typer.echo(f"no stream and no dead letter tells of {plan or intent}", err=True)
             raise typer.Exit(1)
         picture = read_picture(desk.client, name, terms_of(desk.settings, name))
-    story = story_of(picture)
+    story = sound_story(picture)
     chain = None
     if symbol is None:
         chain, findings = _one(story, plan_id=plan, intent_id=intent)

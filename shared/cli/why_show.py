@@ -77,10 +77,8 @@ def _position(story: Story, held: Held) -> Iterator[str]:
     seen = story.evaluated_at
     if seen is not None:
         harvest = story.picture.harvest
-        yield (
-            f"last evaluated at {harvest['mark_price']}, {seen:%d %b %Y %H:%M:%S} market time: "
-            f"R {harvest['r_net']}"
-        )
+        at, r = (harvest.get(name, "unknown") for name in ("mark_price", "r_net"))
+        yield f"last evaluated at {at}, {seen:%d %b %Y %H:%M:%S} market time: R {r}"
 
 
 def _entry(story: Story) -> Iterator[str]:

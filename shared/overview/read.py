@@ -7,13 +7,14 @@ entries of each stream and how far each group is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 from redis import Redis
 
-from shared.bus.client import call, call_all
 from shared.decisions import Mode
 from shared.overview.values import Event, Group, Overview, Position, Stream
 from shared.overview.view import (
@@ -26,6 +27,8 @@ from shared.overview.view import (
     venue_of,
     watch_of,
 )
+from shared.reading import Reading
+from shared.records import NONSENSE, moment_of, pairs, place, row_of, text_of, texts_of
 from shared.streams import (
     MARKET_TICK,
     MODE_KEY,
@@ -40,8 +43,8 @@ from shared.streams import (
     state_key,
 )
 from shared.streams import Stream as Known
-from shared.why.picture import Said, Terms, moment_of, place
-from shared.why.read import naked_since, pairs, raw_replies, row_of, rules_in, text_of, texts_of
+from shared.why.journal import naked_since, rules_in
+from shared.why.picture import Said, Terms
 
 #: Events that are shown; so many of each stream are looked at, as any may have the newest.
 EVENTS = 30
@@ -49,7 +52,9 @@ EVENTS = 30
 _PRICES = 500
 _POSITIONS = (position_key("*"), 1000)
 
-K = TypeVar("K", bound=Hashable)
+#: An id that is further ahead of the server's clock than this was not made by it.
+_AHEAD = timedelta(seconds=60)
+
 Reply = dict[Any, Any]
 
 
@@ -64,31 +69,37 @@ def read_overview(
     Raises:
         redis.RedisError: the server cannot be asked, or the user may not look.
     """
-    raw_replies(client)
-    first = _first(client, events)
+    reading = Reading(client)
+    first = _first(reading, events)
     seconds, micros = first["time"]
     now = datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
     mode = None if first["mode"] is None else text_of(first["mode"])
     ticks = ticks_of((text_of(id_), pairs(flat)) for id_, flat in first["newest", MARKET_TICK])
-    symbols = sorted(_symbols(client, *first["positions"]))
-    second = _second(client, symbols, [s for s in STREAMS if first["exists", s]])
-    positions, unreadable = _positions(symbols, second, ticks, terms_of, now)
+    symbols = sorted(_symbols(reading, *first["positions"]))
+    second = _second(reading, symbols)
+    positions: list[Position] = []
+    for symbol in symbols:
+        kept = _kept(reading, symbol, second, ticks.get(symbol))
+        if kept is not None:
+            found = readable_position(reading, symbol, kept, terms_of(symbol), now)
+            positions += [found] if found is not None else []
+    _note_ids_ahead(reading, first, now)
     return Overview(
         now=now,
         mode=Mode.of(mode),
         mode_text=mode,
         positions=tuple(positions),
-        streams=tuple(_streams(client, first, second, now)),
+        streams=tuple(_streams(reading, first, second, now)),
         daemons=tuple(daemon_of(name, texts_of(first["sign", name]), now) for name in PROGRAMS),
         venue=venue_of(texts_of(first["venue"])),
         watch=watch_of(texts_of(first["watch"]), now),
         prices={symbol: price_of(tick) for symbol, tick in sorted(ticks.items())},
         events=tuple(_events(first, events)),
-        unreadable=tuple(unreadable),
+        unreadable=reading.unreadable,
     )
 
 
-def _first(client: Redis, events: int) -> Reply:
+def _first(reading: Reading, events: int) -> Reply:
     """What can be asked for by names that are known."""
     commands: dict[Any, tuple[Any, ...]] = {
         "time": ("TIME",),
@@ -102,17 +113,18 @@ def _first(client: Redis, events: int) -> Reply:
     for stream in STREAMS:
         # One in any case: when the last came is asked of every stream.
         count = _PRICES if stream == MARKET_TICK else max(events, 1)
-        commands["exists", stream] = ("EXISTS", stream.key)
+        commands["about", stream.key] = ("XINFO STREAM", stream.key)
+        commands["about", stream.dead_key] = ("XINFO STREAM", stream.dead_key)
         commands["length", stream] = ("XLEN", stream.key)
         commands["dead", stream] = ("XLEN", stream.dead_key)
         commands["newest", stream] = ("XREVRANGE", stream.key, "+", "-", "COUNT", count)
-    return _ask(client, commands)
+    return reading.ask_all(commands)
 
 
-def _second(client: Redis, symbols: list[str], streams: Iterable[Known]) -> Reply:
+def _second(reading: Reading, symbols: list[str]) -> Reply:
     """What stands under the names that the first answer brought."""
     commands: dict[Any, tuple[Any, ...]] = {}
-    for stream in streams:
+    for stream in STREAMS:
         commands["groups", stream] = ("XINFO GROUPS", stream.key)
     for symbol in symbols:
         commands["position", symbol] = ("HGETALL", position_key(symbol))
@@ -120,7 +132,7 @@ def _second(client: Redis, symbols: list[str], streams: Iterable[Known]) -> Repl
         # What an order must be like, and since when a position is naked, is in no record.
         own = (f"rules/{symbol}", f"positions/{symbol}")
         commands["own", symbol] = ("HMGET", state_key("apply_layer"), *own)
-    return _ask(client, commands)
+    return reading.ask_all(commands)
 
 
 def _events(first: Reply, count: int) -> Iterator[Event]:
@@ -136,61 +148,80 @@ def _events(first: Reply, count: int) -> Iterator[Event]:
         yield event_of(stream, f"{ms}-{number}", pairs(flat))
 
 
-def _ask(client: Redis, commands: Mapping[K, tuple[Any, ...]]) -> dict[K, Any]:
-    replies = call_all(client, *commands.values()) if commands else []
-    return dict(zip(commands, replies, strict=True))
-
-
-def _symbols(client: Redis, cursor: int, keys: list[bytes]) -> set[str]:
+def _symbols(reading: Reading, cursor: int, keys: list[bytes]) -> set[str]:
     """The symbols of all positions; the server hands the keys out in parts."""
     found = set(keys)
     while cursor:
         pattern, count = _POSITIONS
-        cursor, keys = call(client, "SCAN", cursor, "MATCH", pattern, "COUNT", count)
+        cursor, keys = reading.ask("SCAN", cursor, "MATCH", pattern, "COUNT", count)
         found.update(keys)
-    return {text_of(key).removeprefix(f"{PREFIX}:position:") for key in found}
+    symbols = set()
+    for key in found:
+        symbol = text_of(key).removeprefix(position_key(""))
+        if position_key(symbol).encode() == key:
+            symbols.add(symbol)
+        else:
+            reading.note(text_of(key), "the name of the key is not text")
+    return symbols
 
 
-def _positions(
-    symbols: list[str],
-    second: Reply,
-    ticks: Mapping[str, Said],
-    terms_of: Callable[[str], Terms],
-    now: datetime,
-) -> tuple[list[Position], list[str]]:
-    positions, unreadable = [], []
-    for symbol in symbols:
-        record = texts_of(second["position", symbol])
-        if not record:  # Closed since the names were read.
-            continue
-        rules, own = second["own", symbol]
-        try:
-            kept = Kept(
-                position=record,
-                harvest=texts_of(second["harvest", symbol]),
-                rules=rules_in(rules),
-                naked_since=naked_since(own),
-                tick=ticks.get(symbol),
-            )
-            positions.append(position_of(kept, terms_of(symbol), now))
-        except (KeyError, ValueError, ArithmeticError) as error:
-            # One that makes no sense must not hide the others.
-            unreadable.append(f"{position_key(symbol)}: {error!r}")
-    return positions, unreadable
+def _kept(reading: Reading, symbol: str, second: Reply, tick: Said | None) -> Kept | None:
+    """What is kept of one symbol; None if it was closed since the names were read."""
+    record = texts_of(second["position", symbol])
+    if not record:
+        return None
+    rules, own = second["own", symbol]
+    state = state_key("apply_layer")
+    naked = partial(naked_since, own)
+    return Kept(
+        position=record,
+        harvest=texts_of(second["harvest", symbol]),
+        rules=reading.made(f"{state} rules/{symbol}", partial(rules_in, rules), None),
+        naked_since=reading.made(f"{state} positions/{symbol}", naked, None),
+        tick=tick,
+    )
 
 
-def _streams(client: Redis, first: Reply, second: Reply, now: datetime) -> Iterator[Stream]:
+def readable_position(
+    reading: Reading, symbol: str, kept: Kept, terms: Terms, now: datetime
+) -> Position | None:
+    """The position of one symbol, without what harvest_brain says if that makes no sense."""
+    of = kept.position.get("symbol", "")
+    if of != symbol:
+        reading.note(position_key(symbol), f"the record is of {of[:40]!r}")
+        return None
+    try:
+        return position_of(kept, terms, now)
+    except NONSENSE:
+        alone = replace(kept, harvest={})
+    position = reading.made(position_key(symbol), lambda: position_of(alone, terms, now), None)
+    if position is not None:
+        reading.note(harvest_key(symbol), "makes no sense; it is left out")
+    return position
+
+
+def _note_ids_ahead(reading: Reading, first: Reply, now: datetime) -> None:
+    """Name every stream whose last id is ahead of the server's clock."""
+    for (what, *key), about in first.items():
+        if what == "about" and about:
+            last = text_of(row_of(about)["last-generated-id"])
+            if moment_of(last) - now > _AHEAD:
+                name = key[0].removeprefix(f"{PREFIX}:stream:")
+                reading.note(name, f"its last id, {last}, is of the future: `quantum repair`")
+
+
+def _streams(reading: Reading, first: Reply, second: Reply, now: datetime) -> Iterator[Stream]:
     standing = {
         (stream, text_of(row["name"])): row
         for stream in STREAMS
-        for row in map(row_of, second.get(("groups", stream), ()))
+        for row in map(row_of, second["groups", stream])
     }
     commands: dict[Any, tuple[Any, ...]] = {}
     for (stream, daemon), row in standing.items():
         after = f"({text_of(row['last-delivered-id'])}"
         commands["pending", stream, daemon] = ("XPENDING", stream.key, daemon)
         commands["next", stream, daemon] = ("XRANGE", stream.key, after, "+", "COUNT", 1)
-    third = _ask(client, commands)
+    third = reading.ask_all(commands)
 
     def group(stream: Known, daemon: str) -> Group:
         row = standing.get((stream, daemon))

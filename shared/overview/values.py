@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Literal
 
 from shared.decisions import Mode
+from shared.records import Unreadable
 from shared.sides import PositionSide
 from shared.why.rungs import RungState
 
@@ -150,13 +151,16 @@ class Venue:
     """Whether the venue takes entries, by code why not, and the orders that are in doubt.
 
     `entries` is empty until apply_layer has looked at the venue. `stops_refused` says by symbol in
-    the venue's words why a position stands naked.
+    the venue's words why a position stands naked, `quarantined` why a symbol is left alone, with
+    its code first, and `over_cap` what is held beyond its caps.
     """
 
     entries: Literal["open", "barred", ""] = ""
     barriers: Mapping[str, str] = field(default_factory=dict)
     unknown_orders: Mapping[str, str] = field(default_factory=dict)
     stops_refused: Mapping[str, str] = field(default_factory=dict)
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+    over_cap: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ class Overview:
     """All of it at one moment, `now` by the server's clock.
 
     `mode_text` is what the switch holds, None if it was never turned; a word that is no mode counts
-    as EXITS_ONLY. `events` are the newest first. `unreadable` names records that make no sense.
+    as EXITS_ONLY. `events` are the newest first. `unreadable` names what makes no sense.
     """
 
     now: datetime
@@ -203,4 +207,4 @@ class Overview:
     watch: Watch
     prices: Mapping[str, Price]
     events: tuple[Event, ...]
-    unreadable: tuple[str, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()

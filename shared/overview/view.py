@@ -12,11 +12,12 @@ from shared.contracts import HISTORY_SOURCE, BadMessage, MarketTick, decode
 from shared.contracts.wire import RawFields
 from shared.formulas import r_multiple
 from shared.overview.values import Alarm, Daemon, Event, Position, Price, Rung, Venue, Watch
+from shared.records import figure, moment, moment_of
 from shared.streams import COMPANIONS
 from shared.streams import Stream as Known
 from shared.ticks import is_ahead
 from shared.why.lines import line_of
-from shared.why.picture import Picture, Rules, Said, Terms, moment_of
+from shared.why.picture import Picture, Rules, Said, Terms
 from shared.why.rungs import rungs_of
 from shared.why.story import Held, number, story_of
 from shared.why.words import on_tick, safe
@@ -26,8 +27,17 @@ LOST_AFTER = timedelta(seconds=15)
 #: What watcher said counts for so long after it last looked.
 STALE_AFTER = timedelta(seconds=15)
 _SEEN_AT = "seen_at"
-#: Alarms that come before all others, however short they have lasted: money is at stake.
-_WORST = ("position_without_stop", "rung_not_taken", "unknown_order")
+#: Alarms that come before all others, however short they have lasted: money is at stake, or they
+#: are the cause of others.
+_WORST = (
+    "position_without_stop",
+    "over_cap",
+    "symbol_quarantined",
+    "entries_barred",
+    "rung_not_taken",
+    "unknown_order",
+    "unreadable",
+)
 _TARGETS = ("take_profit", "take_profit_2", "take_profit_3")
 
 
@@ -49,7 +59,7 @@ def position_of(kept: Kept, terms: Terms, now: datetime) -> Position:
     """The position of one symbol.
 
     Raises:
-        KeyError, ValueError, ArithmeticError: a record lacks something or is no position.
+        One of `NONSENSE`: a record lacks something or is no position.
     """
     record, harvest = kept.position, kept.harvest
     story = story_of(
@@ -84,15 +94,15 @@ def position_of(kept: Kept, terms: Terms, now: datetime) -> Position:
         stop_r=None if stop is None else _r_at(held, stop, terms),
         stop_away_pct=None if stop is None else _percent(abs(held.mark_price - stop), held),
         naked_since=None if stop is not None else kept.naked_since,
-        targets=tuple(Decimal(record[name]) for name in _TARGETS if name in record),
+        targets=tuple(figure(record[name]) for name in _TARGETS if name in record),
         leverage=held.leverage,
         r_net=round(held.r, 4),
         r_max=round(max(held.r, held.r_max), 4),
         risk_per_unit=held.risk_per_unit,
         unrealized_pnl=favour * held.qty,
-        realized_pnl=Decimal(record["realized_pnl"]),
-        fees=Decimal(record["fees"]),
-        funding=Decimal(record["funding"]),
+        realized_pnl=figure(record["realized_pnl"]),
+        fees=figure(record["fees"]),
+        funding=figure(record["funding"]),
         rungs=tuple(
             Rung(
                 name=rung.name,
@@ -110,7 +120,7 @@ def position_of(kept: Kept, terms: Terms, now: datetime) -> Position:
         awaiting=tuple(harvest.get("awaiting", "").split()),
         refusals=int(harvest.get("refusals", 0)),
         opened_at=held.opened_at,
-        updated_at=datetime.fromisoformat(record["updated_at"]),
+        updated_at=moment(record["updated_at"]),
         evaluated_at=story.evaluated_at,
     )
 
@@ -129,7 +139,8 @@ def _r_at(held: Held, price: Decimal, terms: Terms) -> Decimal:
 
 
 def _percent(distance: Decimal, held: Held) -> Decimal:
-    return round(distance / held.mark_price * 100, 2)
+    # A symbol that is being settled has a mark of 0.
+    return round(distance / held.mark_price * 100, 2) if held.mark_price else Decimal(0)
 
 
 def daemon_of(name: str, sign: Mapping[str, str], now: datetime) -> Daemon:
@@ -184,6 +195,8 @@ def venue_of(record: Mapping[str, str]) -> Venue:
         barriers=dict(_named("barrier.", record)),
         unknown_orders=dict(_named("unknown.", record)),
         stops_refused=dict(_named("stop_refused.", record)),
+        quarantined=dict(_named("quarantine.", record)),
+        over_cap=dict(_named("over_cap.", record)),
     )
 
 
@@ -236,7 +249,6 @@ def event_of(stream: Known, id_: str, fields: RawFields) -> Event:
 def _moment(text: str | None) -> datetime | None:
     """A moment that somebody wrote, or None if it is none or without its zone."""
     try:
-        at = datetime.fromisoformat(text or "")
+        return moment(text or "")
     except ValueError:
         return None
-    return at if at.tzinfo else None

@@ -10,27 +10,62 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from shared.contracts import FillResult
+from shared.streams import position_key
 from shared.why.chains import Chain, fill_name, who_refused, why_refused
 from shared.why.hops import ENTRY_HOPS, EXIT_HOPS, feed, halted, no_entries, standing
 from shared.why.picture import Letter
 from shared.why.rungs import RungView, rungs_of
 from shared.why.story import Held, Story
+from shared.why.venue import (
+    entries_barred,
+    over_cap,
+    quarantined,
+    stop_missing,
+    unknown_orders,
+    venue_away,
+)
 from shared.why.words import Finding, Verdict, clock, on_tick, plain, safe, span
 
 _PARTIALS = ("PARTIAL_25", "PARTIAL_50", "PARTIAL_75")
 _CLOSE = "FULL_CLOSE_PROPOSED"
 #: How long an answer may take before its absence means something, in seconds.
 _SOON_S = 5.0
-#: How long a position may stand without a stop while one is placed, in seconds.
-_NAKED_S = 2.0
 #: Dead letters that are told of one symbol, the newest.
 _LETTERS_TOLD = 5
 
 
 def findings_of(story: Story) -> list[Finding]:
     """All there is to say of the symbol, the reason first."""
-    found = _of_position(story, story.held) if story.held else _of_flat(story)
-    return _once(found)
+    if story.held is not None:
+        found = _of_position(story, story.held)
+    elif position_key(story.picture.symbol) in _unread(story):
+        found = _of_nobody_knows(story)
+    else:
+        found = _of_flat(story)
+    return _once(iter([*found, *_unreadable(story)]))
+
+
+def _unread(story: Story) -> dict[str, str]:
+    return {each.what: each.why for each in story.picture.unreadable}
+
+
+def _of_nobody_knows(story: Story) -> Iterator[Finding]:
+    """The record of the position is there and makes no sense."""
+    key = position_key(story.picture.symbol)
+    text = f"the record {key} cannot be read, so nobody knows what is held: {_unread(story)[key]}"
+    yield Finding("record_unreadable", "fail", text)
+    yield from quarantined(story)
+    yield from halted(story.picture)
+    yield from feed(story)
+    yield from standing(story, EXIT_HOPS)
+    yield from entries_barred(story)
+    yield from _letters(story)
+
+
+def _unreadable(story: Story) -> Iterator[Finding]:
+    """What stands in the server and makes no sense, wherever it is."""
+    for what, why in _unread(story).items():
+        yield Finding("unreadable", "warn", f"{safe(what)} cannot be read: {safe(why)}")
 
 
 def findings_of_one(story: Story, chain: Chain) -> list[Finding]:
@@ -52,24 +87,30 @@ def findings_of_unread(story: Story, id_: str) -> list[Finding]:
 
 
 def _once(findings: Iterator[Finding]) -> list[Finding]:
-    """Each once: the same letter may be the reason and one of several."""
-    return list({finding.text: finding for finding in reversed(list(findings))}.values())[::-1]
+    """Each once, where it stands first: the same letter may be the reason and one of several."""
+    once: dict[str, Finding] = {}
+    for finding in findings:
+        once.setdefault(finding.text, finding)
+    return list(once.values())
 
 
 def _of_position(story: Story, held: Held) -> Iterator[Finding]:
     rungs = list(rungs_of(story))
-    yield from _stop_missing(story, held)
+    yield from stop_missing(story, held)
+    yield from over_cap(story)
+    yield from quarantined(story)
     yield from halted(story.picture)
     yield from feed(story)
+    yield from venue_away(story)
     told: set[str] = set()
     yield from standing(story, EXIT_HOPS, told)
-    yield from _unknown_orders(story)
+    yield from unknown_orders(story)
     yield from _due(story, rungs)
     yield from _unknown_history(story)
     yield from _not_due(story, held, rungs)
     yield from _stop_refused(story)
     yield from _letters(story)
-    yield from _entries_barred(story)
+    yield from entries_barred(story)
     beside = tuple(hop for hop in ENTRY_HOPS if hop not in EXIT_HOPS)
     for finding in standing(story, beside, told):
         yield Finding(finding.code, "warn", finding.text)
@@ -83,74 +124,26 @@ def _of_flat(story: Story) -> Iterator[Finding]:
         yield Finding("left_alone", "warn", f"{text}: adopt = false in [apply_layer]")
     entries = [chain for chain in story.chains.values() if chain.kind == "ENTRY"]
     last = entries[-1] if entries else None
-    if last is not None and not last.open:
-        yield explain(story, last)
+    ended = explain(story, last) if last is not None and not last.open else None
+    if ended is not None and ended.verdict != "ok":
+        yield ended
+    yield from quarantined(story)
     yield from no_entries(picture)
+    yield from unknown_orders(story)
+    yield from entries_barred(story)
+    if ended is not None:
+        yield ended
     yield from feed(story)
     yield from standing(story, ENTRY_HOPS)
-    yield from _unknown_orders(story)
-    yield from _entries_barred(story)
     if last is not None and last.open:
         yield explain(story, last)
     yield from _letters(story)
-    if last is None and (ended := _last_position(story)) is not None:
-        text = f"no position is open: {_how_it_ended(story, ended)}"
+    if last is None and (position := _last_position(story)) is not None:
+        text = f"no position is open: {_how_it_ended(story, position)}"
         yield Finding("ended", "ok", text)
     elif last is None:
         text = f"no position in {picture.symbol} is open, and the streams know of no entry"
         yield Finding("nothing_asked", "ok", text)
-
-
-def _stop_missing(story: Story, held: Held) -> Iterator[Finding]:
-    if held.stop_loss is not None:
-        return
-    picture = story.picture
-    text = "no live stop stands for this position"
-    if picture.naked_since is not None:
-        text += f" since {clock(picture.naked_since, picture.now)}"
-        text += f", {span(picture.age_s(picture.naked_since))}"
-    sent = [order for order in picture.orders if order.leg in ("stop", "forced close")]
-    for order in sent:
-        how = f"is unknown: {order.doubt}" if order.doubt else "has no answer yet"
-        text += f"; the {order.leg} {order.client_order_id} {how}"
-    refused = picture.venue.get(f"stop_refused.{picture.symbol}")
-    if refused is not None:
-        text += f"; {safe(refused)}"
-    elif not sent:
-        text += "; none is on its way, though apply_layer places one every second"
-    young = picture.naked_since is not None and picture.age_s(picture.naked_since) < _NAKED_S
-    yield Finding("stop_missing", "wait" if young else "fail", text)
-
-
-def _unknown_orders(story: Story) -> Iterator[Finding]:
-    """Orders that may have been executed, as the journal or the record of the venue has them."""
-    picture = story.picture
-    told = set()
-    for order in picture.orders:
-        if order.doubt:
-            told.add(order.client_order_id)
-            since = order.doubt_since or picture.now
-            text = (
-                f"the {order.leg} {order.client_order_id} ({order.action}) may have been executed "
-                f"or not, since {clock(since, picture.now)}: {order.doubt}. Nothing is sent again "
-                "before the venue has shown it, or denied it twice"
-            )
-            yield Finding("order_unknown", "fail", text)
-    for name, since_when in picture.venue.items():
-        order_id = name.removeprefix("unknown.")
-        own = name.startswith("unknown.") and since_when.startswith(f"{picture.symbol} ")
-        if own and order_id not in told:
-            text = f"the order {order_id} may have been executed or not: {since_when}"
-            yield Finding("order_unknown", "fail", text)
-
-
-def _entries_barred(story: Story) -> Iterator[Finding]:
-    for name, text in story.picture.venue.items():
-        if name.startswith("barrier."):
-            code = name.removeprefix("barrier.")
-            yield Finding(
-                "entries_barred", "warn", f"the venue takes no entries now: {code}, {text}"
-            )
 
 
 def _due(story: Story, rungs: list[RungView]) -> Iterator[Finding]:

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Literal
 
 from shared.decisions import Mode
+from shared.records import moment_of
 from shared.streams import APPLY_PLAN, APPLY_RESULT, MARKET_TICK, MAX_DELIVERIES, TRADE_INTENT
-from shared.why.picture import Picture, Queue, Said, moment_of
+from shared.why.picture import Picture, Queue, Said
 from shared.why.story import Story
 from shared.why.words import Finding, clock, span
 

@@ -8,22 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from shared.formulas import DEFAULT_LADDER, KILL_THRESHOLD, Ladder
-
-
-def place(id_: str) -> tuple[int, int]:
-    """Where an entry stands in its stream, for comparing."""
-    ms, _, number = id_.partition("-")
-    return int(ms), int(number or 0)
-
-
-def moment_of(id_: str) -> datetime:
-    """When the server took an entry."""
-    return datetime.fromtimestamp(place(id_)[0] / 1000, UTC)
+from shared.records import Unreadable, moment_of, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +120,9 @@ class Picture:
     """All of it. `tick` is the symbol's last price (none that was asked for afterwards).
 
     `last_tick_at` is when the last price of any symbol came, `heartbeats` when each daemon's loop
-    was last seen to go round. `position`, `harvest` and `venue` are the records, empty where there
-    is none. `naked_since` is since when no stop stands. `left_alone` is what the account holds
-    without its being adopted.
+    was last seen to go round. `position`, `harvest`, `venue` and `watch` are the records, empty
+    where there is none. `naked_since` is since when no stop stands. `left_alone` is what is held
+    without being adopted. `unreadable` is what stands in the server and makes no sense.
     """
 
     symbol: str
@@ -150,10 +140,12 @@ class Picture:
     position: Mapping[str, str] = field(default_factory=dict)
     harvest: Mapping[str, str] = field(default_factory=dict)
     venue: Mapping[str, str] = field(default_factory=dict)
+    watch: Mapping[str, str] = field(default_factory=dict)
     orders: tuple[Order, ...] = ()
     naked_since: datetime | None = None
     left_alone: Decimal | None = None
     rules: Rules | None = None
+    unreadable: tuple[Unreadable, ...] = ()
 
     def age_s(self, at: datetime) -> float:
         """How long ago a moment was, in seconds."""

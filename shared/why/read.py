@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
-from shared.bus.client import call
 from shared.contracts import HISTORY_SOURCE, BadMessage, decode
+from shared.reading import Reading
+from shared.records import moment, moment_of, pairs, row_of, text_of
 from shared.streams import (
     APPLY_PLAN,
     APPLY_RESULT,
@@ -28,37 +28,35 @@ from shared.streams import (
     STREAMS,
     TRADE_INTENT,
     VENUE_KEY,
+    WATCH_KEY,
     Stream,
     harvest_key,
     heartbeat_key,
     position_key,
-    state_key,
 )
 from shared.ticks import is_ahead
-from shared.why.picture import Letter, Order, Picture, Queue, Rules, Said, Terms, moment_of
+from shared.why.journal import of_journal
+from shared.why.picture import Letter, Picture, Queue, Said, Terms
 
 _PAGE = 1000
 #: Dead letters of a stream that are looked at, the newest.
 _LETTERS = 500
-_RAW = ("XRANGE", "XREVRANGE", "XPENDING", "XINFO GROUPS", "XINFO CONSUMERS", "HGETALL")
-
 Flat = list[bytes]
 
 
 def read_picture(client: Redis, symbol: str, terms: Terms) -> Picture:
-    """All that tells of one symbol, as it stands now.
+    """All that tells of one symbol, as it stands now; what makes no sense is named in it.
 
     Raises:
         redis.RedisError: the server cannot be asked, or the user may not look.
     """
-    raw_replies(client)
+    reading = Reading(client)
     said = {
-        stream.name: tuple(_of_symbol(client, stream, symbol))
+        stream.name: tuple(_of_symbol(reading, stream, symbol))
         for stream in (TRADE_INTENT, APPLY_PLAN, APPLY_RESULT)
     }
-    journal = _hash(client, state_key("apply_layer"))
-    heartbeats = read_heartbeats(client)
-    mode: Any = client.get(MODE_KEY)
+    heartbeats = _heartbeats(reading)
+    mode = reading.ask("GET", MODE_KEY)
     picture = Picture(
         symbol=symbol,
         now=server_time(client),
@@ -67,26 +65,24 @@ def read_picture(client: Redis, symbol: str, terms: Terms) -> Picture:
         intents=said[TRADE_INTENT.name],
         plans=said[APPLY_PLAN.name],
         results=said[APPLY_RESULT.name],
-        letters=tuple(letter for letter in read_letters(client) if _mentions(letter, symbol)),
-        queues={(q.stream, q.group): q for q in read_queues(client, heartbeats)},
+        letters=tuple(letter for letter in _letters(reading) if _mentions(letter, symbol)),
+        queues={(q.stream, q.group): q for q in _queues(reading, heartbeats)},
         heartbeats=heartbeats,
-        position=_hash(client, position_key(symbol)),
-        harvest=_hash(client, harvest_key(symbol)),
-        venue=_hash(client, VENUE_KEY),
-        orders=tuple(_orders(journal, symbol)),
-        naked_since=naked_since(journal.get(f"positions/{symbol}")),
-        left_alone=_left_alone(journal, symbol),
-        rules=rules_in(journal.get(f"rules/{symbol}")),
+        position=reading.hash(position_key(symbol)),
+        harvest=reading.hash(harvest_key(symbol)),
+        venue=reading.hash(VENUE_KEY),
+        watch=reading.hash(WATCH_KEY),
     )
+    picture = replace(picture, **of_journal(reading, symbol))
     # Last, so that no record is of a later price than the one that is taken for the last.
-    tick, last_tick_at = _prices(client, symbol)
-    return replace(picture, tick=tick, last_tick_at=last_tick_at, now=server_time(client))
-
-
-def raw_replies(client: Redis) -> None:
-    """Take replies as the server sends them."""
-    for command in _RAW:
-        client.set_response_callback(command, lambda reply, **_: reply)
+    tick, last_tick_at = _prices(reading, symbol)
+    return replace(
+        picture,
+        tick=tick,
+        last_tick_at=last_tick_at,
+        now=server_time(client),
+        unreadable=reading.unreadable,
+    )
 
 
 def server_time(client: Redis) -> datetime:
@@ -97,15 +93,15 @@ def server_time(client: Redis) -> datetime:
 
 def symbol_of(client: Redis, *, intent_id: str | None, plan_id: str | None) -> str | None:
     """The symbol of an intent or a plan, wherever it is told of; None if it is not."""
-    raw_replies(client)
+    reading = Reading(client)
     name, value = ("intent_id", intent_id) if intent_id else ("plan_id", plan_id or "")
     for stream in (TRADE_INTENT, APPLY_PLAN, APPLY_RESULT):
-        for _, flat in _entries(client, stream.key):
+        for _, flat in _entries(reading, stream.key):
             if value.encode() in b"\0".join(flat):
                 message = readable(stream, flat)
                 if message is not None and getattr(message, name, None) == value:
                     return str(message.symbol)
-    for letter in read_letters(client):
+    for letter in _letters(reading):
         if letter.fields.get(name) == value:
             return letter.fields.get("symbol")
     return None
@@ -119,16 +115,11 @@ def readable(stream: Stream, flat: Flat) -> Any:
         return None
 
 
-def pairs(flat: Flat) -> tuple[tuple[bytes, bytes], ...]:
-    """An entry's fields, one by one."""
-    return tuple(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _entries(client: Redis, key: str) -> Iterator[tuple[str, Flat]]:
+def _entries(reading: Reading, key: str) -> Iterator[tuple[str, Flat]]:
     """A stream from its beginning, in pages."""
     start = "-"
     while True:
-        page = call(client, "XRANGE", key, start, "+", "COUNT", _PAGE)
+        page = reading.ask("XRANGE", key, start, "+", "COUNT", _PAGE)
         for id_, flat in page:
             yield id_.decode(), flat
         if len(page) < _PAGE:
@@ -136,10 +127,10 @@ def _entries(client: Redis, key: str) -> Iterator[tuple[str, Flat]]:
         start = f"({page[-1][0].decode()}"
 
 
-def _of_symbol(client: Redis, stream: Stream, symbol: str) -> Iterator[Said]:
+def _of_symbol(reading: Reading, stream: Stream, symbol: str) -> Iterator[Said]:
     """What is said of a symbol; whatever does not name it is not even decoded."""
     name = symbol.encode()
-    for id_, flat in _entries(client, stream.key):
+    for id_, flat in _entries(reading, stream.key):
         # A producer may have wrapped its fields as JSON in one.
         if name in flat or (len(flat) == 2 and name in flat[1]):
             message = readable(stream, flat)
@@ -147,12 +138,12 @@ def _of_symbol(client: Redis, stream: Stream, symbol: str) -> Iterator[Said]:
                 yield Said(id_, message)
 
 
-def _prices(client: Redis, symbol: str) -> tuple[Said | None, datetime | None]:
+def _prices(reading: Reading, symbol: str) -> tuple[Said | None, datetime | None]:
     """The last price of the symbol, and when the last of any symbol came; newest first."""
     newest: datetime | None = None
     end = "+"
     while True:
-        page = call(client, "XREVRANGE", MARKET_TICK.key, end, "-", "COUNT", _PAGE)
+        page = reading.ask("XREVRANGE", MARKET_TICK.key, end, "-", "COUNT", _PAGE)
         for id_, flat in page:
             message = readable(MARKET_TICK, flat)
             if message is None or message.source == HISTORY_SOURCE:
@@ -169,9 +160,12 @@ def _prices(client: Redis, symbol: str) -> tuple[Said | None, datetime | None]:
 
 def read_letters(client: Redis) -> Iterator[Letter]:
     """The dead letters of every stream, the newest of each."""
-    raw_replies(client)
+    return _letters(Reading(client))
+
+
+def _letters(reading: Reading) -> Iterator[Letter]:
     for stream in STREAMS:
-        page = call(client, "XREVRANGE", stream.dead_key, "+", "-", "COUNT", _LETTERS)
+        page = reading.ask("XREVRANGE", stream.dead_key, "+", "-", "COUNT", _LETTERS)
         for id_, flat in reversed(page):
             yield letter_of(id_.decode(), flat)
 
@@ -211,34 +205,39 @@ def _mentions(letter: Letter, symbol: str) -> bool:
     )
 
 
-def read_heartbeats(client: Redis) -> dict[str, datetime]:
+def _heartbeats(reading: Reading) -> dict[str, datetime]:
     """When the loop of each daemon was last seen to go round; one that was not has none."""
-    raw_replies(client)
-    signs = {daemon: _hash(client, heartbeat_key(daemon)) for daemon in PROGRAMS}
-    return {daemon: datetime.fromisoformat(sign["at"]) for daemon, sign in signs.items() if sign}
+    beats = {}
+    for daemon in PROGRAMS:
+        key = heartbeat_key(daemon)
+        sign = reading.hash(key)
+        at = reading.made(key, partial(_beat, sign), None)
+        if at is not None:
+            beats[daemon] = at
+    return beats
 
 
-def read_queues(client: Redis, heartbeats: Mapping[str, datetime]) -> Iterator[Queue]:
+def _beat(sign: Mapping[str, str]) -> datetime | None:
+    return moment(sign["at"]) if sign else None
+
+
+def _queues(reading: Reading, heartbeats: Mapping[str, datetime]) -> Iterator[Queue]:
     """What every daemon has not finished of each of its streams."""
-    raw_replies(client)
     for stream in STREAMS:
-        groups: dict[str, dict[str, Any]] = {}
-        if client.exists(stream.key):
-            for flat in call(client, "XINFO GROUPS", stream.key):
-                row = row_of(flat)
-                groups[text_of(row["name"])] = row
+        rows = map(row_of, reading.ask("XINFO GROUPS", stream.key))
+        groups = {text_of(row["name"]): row for row in rows}
         for daemon in stream.readers:
             if daemon in groups:
-                queue = _queue(client, stream, daemon, groups[daemon])
-                yield _seen(client, stream, queue, heartbeats.get(daemon))
+                queue = _queue(reading, stream, daemon, groups[daemon])
+                yield _seen(reading, stream, queue, heartbeats.get(daemon))
             else:
                 yield Queue(stream.name, daemon, exists=False, lag=None)
 
 
-def _queue(client: Redis, stream: Stream, daemon: str, group: Mapping[str, Any]) -> Queue:
+def _queue(reading: Reading, stream: Stream, daemon: str, group: Mapping[str, Any]) -> Queue:
     delivered = text_of(group["last-delivered-id"])
-    pending = call(client, "XPENDING", stream.key, daemon, "-", "+", _PAGE)
-    next_ = call(client, "XRANGE", stream.key, f"({delivered}", "+", "COUNT", 1)
+    pending = reading.ask("XPENDING", stream.key, daemon, "-", "+", _PAGE)
+    next_ = reading.ask("XRANGE", stream.key, f"({delivered}", "+", "COUNT", 1)
     lag = group.get("lag")
     queue = Queue(
         stream=stream.name,
@@ -251,13 +250,13 @@ def _queue(client: Redis, stream: Stream, daemon: str, group: Mapping[str, Any])
     if pending:
         oldest = text_of(pending[0][0])
         queue = replace(queue, oldest=oldest, deliveries=pending[0][3])
-        queue = replace(queue, front=_front(client, stream, oldest))
+        queue = replace(queue, front=_front(reading, stream, oldest))
     return queue
 
 
-def _front(client: Redis, stream: Stream, id_: str) -> str:
+def _front(reading: Reading, stream: Stream, id_: str) -> str:
     """What is wrong with an entry, if it cannot be read."""
-    found = call(client, "XRANGE", stream.key, id_, id_)
+    found = reading.ask("XRANGE", stream.key, id_, id_)
     if not found:
         return "it was removed before it was read"
     try:
@@ -267,18 +266,15 @@ def _front(client: Redis, stream: Stream, id_: str) -> str:
     return ""
 
 
-def _seen(client: Redis, stream: Stream, queue: Queue, heartbeat: datetime | None) -> Queue:
+def _seen(reading: Reading, stream: Stream, queue: Queue, heartbeat: datetime | None) -> Queue:
     """When the daemon last showed itself: by its heartbeat, or by asking for entries.
 
     Of a daemon that asks in vain, servers before 7.2 note nothing.
     """
     if heartbeat is not None:
         queue = replace(queue, seen_at=heartbeat, beats=True)
-    try:
-        consumers = call(client, "XINFO CONSUMERS", stream.key, queue.group)
-    except ResponseError:  # The group went away meanwhile.
-        return queue
-    now = server_time(client)
+    consumers = reading.ask("XINFO CONSUMERS", stream.key, queue.group)
+    now = server_time(reading.client)
     for row in map(row_of, consumers):
         if text_of(row["name"]) == queue.group:
             seen_at = datetime.fromtimestamp(now.timestamp() - row["idle"] / 1000, UTC)
@@ -288,68 +284,3 @@ def _seen(client: Redis, stream: Stream, queue: Queue, heartbeat: datetime | Non
                 beats=queue.beats or "inactive" in row,
             )
     return queue
-
-
-def _orders(journal: Mapping[str, str], symbol: str) -> Iterator[Order]:
-    for name, document in journal.items():
-        if not name.startswith("orders/"):
-            continue
-        sent = json.loads(document)
-        request, doubt = sent["request"], sent["doubt"] or {}
-        if request["symbol"] == symbol:
-            trigger = request["trigger_price"]
-            yield Order(
-                client_order_id=request["client_order_id"],
-                leg={"e": "entry", "x": "exit", "s": "stop", "t": "target", "f": "forced close"}[
-                    sent["leg"]
-                ],
-                plan_id=sent["plan_id"],
-                action=sent["action"],
-                accepted=sent["accepted"],
-                sent_at=_moment(request["sent_at"]),
-                trigger_price=None if trigger is None else Decimal(trigger),
-                doubt=doubt.get("reason", ""),
-                doubt_since=_moment(doubt.get("since")),
-            )
-
-
-def naked_since(document: str | bytes | None) -> datetime | None:
-    """Since when a position has had no stop, by apply_layer's own document of it."""
-    return None if document is None else _moment(json.loads(document)["unprotected_since"])
-
-
-def rules_in(document: str | bytes | None) -> Rules | None:
-    """The venue's rules for a symbol, by apply_layer's own document of them."""
-    if document is None:
-        return None
-    stated = json.loads(document)
-    names = [field.name for field in fields(Rules)]
-    return Rules(**{name: Decimal(stated[name]) for name in names})
-
-
-def _left_alone(journal: Mapping[str, str], symbol: str) -> Decimal | None:
-    document = journal.get(f"left_alone/{symbol}")
-    return None if document is None else Decimal(json.loads(document))
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def _hash(client: Redis, key: str) -> dict[str, str]:
-    return texts_of(call(client, "HGETALL", key))
-
-
-def texts_of(flat: Flat) -> dict[str, str]:
-    """The fields of a hash as text."""
-    return {text_of(name): text_of(value) for name, value in pairs(flat)}
-
-
-def row_of(flat: list[Any]) -> dict[str, Any]:
-    """What the server tells in pairs, by name."""
-    return {text_of(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
-
-
-def text_of(word: bytes) -> str:
-    """What may not be text, as text."""
-    return str(word, "utf-8", "replace")

@@ -21,6 +21,7 @@ from shared.formulas import (
     price_at_r,
     unmerged_ladder,
 )
+from shared.records import figure
 from shared.why.chains import is_exit
 from shared.why.picture import Picture
 from shared.why.story import ZERO, Held, Story
@@ -56,9 +57,7 @@ def ladder_of(picture: Picture, leverage: int) -> Ladder:
     ladder = terms.ladder
     if terms.leverage_scaled:
         ladder = leverage_scaled(ladder, leverage)
-    shown = {
-        name: Decimal(level) for name, level in _RUNG.findall(picture.harvest.get("rungs", ""))
-    }
+    shown = {name: figure(level) for name, level in _RUNG.findall(picture.harvest.get("rungs", ""))}
     return tuple(
         rung
         if shown.get(rung.name) in (None, round(rung.r_level, 2))
@@ -91,7 +90,8 @@ def rungs_of(story: Story) -> Iterator[RungView]:
         else:
             state: RungState = "ahead" if next_found else "next"
             next_found = True
-            pct = round(away / held.mark_price * 100, 2)
+            # A symbol that is being settled has a mark of 0.
+            pct = round(away / held.mark_price * 100, 2) if held.mark_price else ZERO
             far = f"{abs(pct)} % away" if price > 0 else "out of reach: no price is below 0"
             yield replace(view, state=state, away=away, away_pct=pct, why=far)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from shared.contracts import PositionResult, RefusedResult, StopMovedResult
 from shared.formulas import r_multiple, risk_per_unit
+from shared.records import figure, moment
 from shared.sides import PositionSide
 from shared.why.chains import Chain, chains_of, is_exit
 from shared.why.picture import Picture, Said
@@ -87,14 +88,14 @@ class Story:
     def evaluated_at(self) -> datetime | None:
         """The market time of the last evaluation."""
         text = self.picture.harvest.get("evaluated_at")
-        return datetime.fromisoformat(text) if text and self.watched else None
+        return moment(text) if text and self.watched else None
 
 
 def number(text: str | None) -> Decimal | None:
     """A figure of a record, or None."""
     try:
-        return None if text is None else Decimal(text)
-    except InvalidOperation:
+        return None if text is None else figure(text)
+    except (ValueError, ArithmeticError):
         return None
 
 
@@ -113,13 +114,17 @@ def _held(picture: Picture) -> Held | None:
     record, harvest = picture.position, picture.harvest
     if not record:
         return None
-    side, entry = PositionSide(record["side"]), Decimal(record["entry_price"])
+    if record["symbol"] != picture.symbol:
+        raise ValueError(f"the record is of {record['symbol'][:40]!r}")
+    side, entry = PositionSide(record["side"]), figure(record["entry_price"])
+    if entry <= 0:
+        raise ValueError("entry_price: is not above 0")
     risk = risk_per_unit(entry, number(record.get("initial_stop")))
     r_max = ZERO
     if harvest.get("position_id") == record["position_id"]:
         risk = number(harvest.get("risk_per_unit")) or risk
         r_max = number(harvest.get("r_max")) or ZERO
-    mark = Decimal(record["current_price"])
+    mark = figure(record["current_price"])
     if picture.tick is not None:
         mark = picture.tick.message.mark_price
     r = r_multiple(
@@ -129,12 +134,15 @@ def _held(picture: Picture) -> Held | None:
         risk_per_unit=risk,
         cost_bps=picture.terms.cost_bps,
     )
+    qty = figure(record["qty"])
+    if qty <= 0:
+        raise ValueError("qty: is not above 0")
     return Held(
         position_id=record["position_id"],
         side=side,
-        qty=Decimal(record["qty"]),
-        initial_qty=Decimal(record["initial_qty"]),
-        harvested_qty=Decimal(record["harvested_qty"]),
+        qty=qty,
+        initial_qty=figure(record["initial_qty"]),
+        harvested_qty=figure(record["harvested_qty"]),
         entry_price=entry,
         stop_loss=number(record.get("stop_loss")),
         risk_per_unit=risk,
@@ -142,7 +150,7 @@ def _held(picture: Picture) -> Held | None:
         leverage=int(record["leverage"]),
         r=r,
         r_max=r_max,
-        opened_at=datetime.fromisoformat(record["opened_at"]),
+        opened_at=moment(record["opened_at"]),
     )
 
 
@@ -168,7 +176,7 @@ def _history_unknown(story: Story) -> bool:
 def _kill_parts(picture: Picture) -> dict[str, Decimal]:
     """The weighted terms of the kill score, as the record has them."""
     words = (word.partition("=") for word in picture.harvest.get("kill_parts", "").split())
-    return {name: Decimal(value) for name, _, value in words}
+    return {name: figure(value) for name, _, value in words}
 
 
 def stops_of(story: Story) -> list[tuple[Said, Decimal | None, str]]:

@@ -74,7 +74,7 @@ class SmallRing:
             metrics = RunnerMetrics()
             module = importlib.import_module(f"services.{daemon}.__main__")
             service = module.service(Settings(self.settings, "the test"), metrics)
-            bus = self._buses[daemon] = RedisBus(self.url, daemon)
+            bus = self._buses[daemon] = RedisBus(self.url, daemon, producers=service.producers)
             runner: Runner[Any, Any] = Runner(
                 service, HookedBus(bus, hook), metrics=metrics, cycle_s=0.0
             )

@@ -62,7 +62,7 @@ def test_a_record_that_makes_no_sense_is_named_and_hides_no_other(open_ring: Ope
     ended = run()
     assert ended.exit_code == 1
     assert SYMBOL in ended.stdout
-    assert ended.stderr.startswith(f"not a position: {position_key('BTCUSDT')}: ")
+    assert ended.stderr.startswith(f"cannot be read: {position_key('BTCUSDT')}: ")
 
 
 def test_a_server_that_is_away_is_a_clear_line(

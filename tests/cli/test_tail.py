@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 from shared.cli import app
 from shared.cli.tail import last_of, newest, news
+from shared.reading import Reading
 from shared.streams import APPLY_PLAN, MARKET_TICK, TRADE_INTENT
-from shared.why.read import raw_replies
 
 from .asking import Open
 from .small_ring import RISK, SYMBOL, at_r
@@ -71,9 +71,9 @@ def test_what_cannot_be_read_is_shown_with_its_code(open_ring: Open) -> None:
 def test_what_comes_later_is_shown_as_it_comes(open_ring: Open) -> None:
     ring = open_ring()
     ring.put(ring.entry())
-    raw_replies(ring.client)
-    after = {stream: newest(ring.client, stream) for stream in (TRADE_INTENT, APPLY_PLAN)}
-    coming = news(ring.client, after)
+    reading = Reading(ring.client)
+    after = {stream: newest(reading, stream) for stream in (TRADE_INTENT, APPLY_PLAN)}
+    coming = news(reading, after)
     ring.put(ring.entry(intent_id="stranger.2"))
     ring.settle()
     told = list(islice(coming, 3))
@@ -86,7 +86,7 @@ def test_what_comes_later_is_shown_as_it_comes(open_ring: Open) -> None:
     while told[-1].message.intent_id != "stranger.3":
         told.append(next(coming))
     assert len({(line.stream.name, line.id) for line in told}) == len(told)
-    [line] = last_of(ring.client, TRADE_INTENT, "+", None, 1)
+    [line] = last_of(reading, TRADE_INTENT, "+", None, 1)
     assert line.message.intent_id == "stranger.3"
 
 

@@ -6,11 +6,16 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 from typer.testing import CliRunner
 
+from services.apply_layer.settings import ApplyLayerSettings
+from shared.candle_names import named
 from shared.cli import app
-from shared.cli.ring import replay_environment, symbol_of
+from shared.cli.ring import replay_environment
 from shared.daemon import EXIT_SETTINGS
+from shared.settings import load
+from tests.symbols.odd import symbols
 
 
 def refused(*words: str) -> str:
@@ -68,7 +73,7 @@ def test_a_server_that_cannot_be_had_is_a_clear_line(
 def test_the_symbol_of_a_file_is_given_or_stands_before_its_first_dash(
     file: str, symbol: str
 ) -> None:
-    assert symbol_of(file) == symbol
+    assert named(file).symbol == symbol
 
 
 def test_a_ring_that_replays_lists_the_symbols_of_its_files_once() -> None:
@@ -81,3 +86,10 @@ def test_a_ring_that_replays_lists_the_symbols_of_its_files_once() -> None:
         "QUANTUM_MARKET_FEED__MAX_TICKS_AHEAD": "4",
         "QUANTUM_APPLY_LAYER__SYMBOLS": '["A", "B"]',
     }
+
+
+@given(symbols)
+def test_the_settings_of_a_replay_carry_every_symbol(symbol: str) -> None:
+    environment = replay_environment([f"{symbol}=b.csv"], speed="max", until_end=True)
+    own = load(None, environment).section("apply_layer", ApplyLayerSettings)
+    assert own.symbols == (symbol,)

@@ -230,7 +230,7 @@ def test_a_tick_tells_a_divergence_as_a_fraction_from_0_to_1(value: str) -> None
 
 
 def test_every_number_is_in_one_of_the_tables_of_ranges() -> None:
-    free = {"r_level", "unrealized_pnl", "fee", "realized_pnl"}
+    free = {"r_level", "unrealized_pnl", "fee", "fee_asset_qty", "realized_pnl"}
     free |= {"position_realized_pnl", "position_fees", "funding_rate"}
     listed = free.union(POSITIVE, NON_NEGATIVE, OF_0_TO_1, LEVERAGES)
     assert listed == {name for _, name in NUMBERS}

@@ -17,6 +17,8 @@ from typing import Any
 from shared.bus.client import call
 from shared.contracts import decode
 from shared.contracts.values import format_timestamp
+from shared.reading import raw_replies
+from shared.records import pairs
 from shared.streams import (
     MARKET_TICK,
     PROGRAMS,
@@ -26,7 +28,6 @@ from shared.streams import (
     heartbeat_key,
     position_key,
 )
-from shared.why.read import pairs, raw_replies
 from tests.cli.small_ring import SmallRing, a_small_ring
 
 #: One price of each symbol in so many seconds, for so many minutes.

@@ -211,7 +211,7 @@ def test_a_record_that_makes_no_sense_hides_nothing_else(ring: SmallRing, site: 
     with events(site, "/events/BADUSDT") as told:
         story = next(event for event in told if event["event"] == "symbol")
         overview = next(event for event in told if event["event"] == "overview")
-    assert "makes no sense" in story["data"]["page"]["unreadable"]
+    assert story["data"]["page"]["reason"]["code"] == "record_unreadable"
     assert [one["symbol"] for one in overview["data"]["page"]["positions"]] == [SYMBOL]
     assert "BADUSDT" in json.dumps(overview["data"]["page"]["notices"])
 

@@ -17,6 +17,7 @@ from services.dashboard.web.guard import name_in
 from shared.decisions import Mode
 from shared.formulas import r_multiple
 from shared.overview.values import Alarm, Daemon, Overview, Position, Venue, Watch
+from shared.records import Unreadable
 from shared.sides import PositionSide
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -118,7 +119,7 @@ def test_what_must_be_mended_stands_before_what_is_worth_a_thought() -> None:
             mode=Mode.HALT,
             venue=Venue("barred", {"clock": "off by 3 s"}, {"x1": "BTCUSDT since noon"}),
             daemons=(Daemon("apply_layer", "lost", NOW, 40.0), Daemon("notifier", "off")),
-            unreadable=("quantum:position:X: KeyError",),
+            unreadable=(Unreadable("quantum:position:X", "KeyError"),),
         )
     ]
     assert levels == ["fail"] * 3 + ["warn"] * 2

@@ -32,6 +32,7 @@ from shared.streams import (
     heartbeat_key,
     inputs_of,
     position_key,
+    producer_key,
     state_key,
 )
 from tests.deploy.redis_users import LOOKERS, USERS, a_guarded_server
@@ -44,6 +45,8 @@ RECORDS = {
     "apply_layer": (position_key(SYMBOL), position_key("1000PEPEUSDT"), VENUE_KEY),
     "harvest_brain": (harvest_key(SYMBOL),),
 }
+#: The stream of some producer outside.
+PRODUCER = producer_key("my_signals")
 OBEY_MODE = ("intent_bridge", "apply_layer")
 RING_KEYS = (
     *(key for stream in STREAMS for key in (stream.key, stream.dead_key)),
@@ -52,6 +55,12 @@ RING_KEYS = (
     *(key for keys in RECORDS.values() for key in keys),
     MODE_KEY,
     WATCH_KEY,
+    PRODUCER,
+)
+#: What is asked of a stream to mend it.
+MENDING = (
+    "xinfo|stream xinfo|groups xrange xrevrange xpending type exists "
+    "xadd xdel xack xsetid xgroup|setid xclaim"
 )
 #: Keys that look like the ring's, or not; the operator may read what begins with the prefix.
 STRANGE_KEYS = (
@@ -80,15 +89,18 @@ def daemon_rights(daemon: str) -> Rights:
         if stream.writers[0] == daemon
         for key in (stream.key, stream.dead_key)
     ]
+    mended = [*letters, *outputs]
+    mended += [stream.dead_key for stream in STREAMS if daemon in stream.writers]
     streams = [stream.key for stream in STREAMS]
+    producers = [PRODUCER] if daemon == "intent_bridge" else []
     state, records = [state_key(daemon)], list(RECORDS.get(daemon, ()))
 
     rights: Rights = defaultdict(set)
     _give(rights, "time", [KEYLESS])
     # Acquire, commit, and the look at the epoch that goes with each read.
     _give(rights, "hget hmget hgetall hset hdel type", state)
-    _give(rights, "xgroup|create xreadgroup xpending xack type", inputs)
-    _give(rights, "xadd type", [*outputs, *letters])
+    _give(rights, "xgroup|create xreadgroup xpending xack type", [*inputs, *producers])
+    _give(rights, MENDING, mended)
     _give(rights, "hset del type", records)
     if daemon in OBEY_MODE:
         _give(rights, "get", [MODE_KEY])
@@ -97,7 +109,8 @@ def daemon_rights(daemon: str) -> Rights:
     # Trim, and the measure of every group's backlog.
     _give(rights, "xlen xtrim xpending xinfo|stream xinfo|groups", trimmed)
     _give(rights, "exists xinfo|stream xinfo|groups", streams)
-    _give(rights, "fcall", [*state, *streams, *letters, *records, *trimmed])
+    _give(rights, "exists xlen xtrim memory|usage xinfo|stream xinfo|groups", producers)
+    _give(rights, "fcall", [*state, *streams, *mended, *records, *trimmed, *producers])
     return rights
 
 
@@ -107,7 +120,7 @@ def watcher_rights() -> Rights:
     _give(rights, "info time scan", [KEYLESS])
     ours = [key for key in KEYS if key.startswith("quantum:")]
     _give(rights, "get hgetall hmget exists", ours)
-    _give(rights, "xlen xrange xrevrange xread xpending xinfo|groups", ours)
+    _give(rights, "xlen xrange xrevrange xread xpending xinfo|stream xinfo|groups", ours)
     _give(rights, "hset hdel", [WATCH_KEY])
     _give(rights, "hset expire", [heartbeat_key("watcher")])
     return rights
@@ -133,7 +146,8 @@ def dashboard_rights() -> Rights:
     _give(rights, "time scan", [KEYLESS])
     ours = [key for key in KEYS if key.startswith("quantum:")]
     _give(rights, "get hgetall hmget exists", ours)
-    _give(rights, "xlen xrange xrevrange xpending xinfo|groups xinfo|consumers", ours)
+    _give(rights, "xlen xrange xrevrange xpending", ours)
+    _give(rights, "xinfo|stream xinfo|groups xinfo|consumers", ours)
     _give(rights, "hset expire", [heartbeat_key("dashboard")])
     return rights
 
@@ -155,8 +169,8 @@ def administrator_rights() -> Rights:
     _give(rights, "config|get function|load function|list acl|load acl|log", [KEYLESS])
     _give(rights, "bgsave lastsave multi exec discard unwatch", [KEYLESS])
     _give(rights, "set del", [MODE_KEY])
-    _give(rights, "xadd", [stream.key for stream in STREAMS])
-    _give(rights, "xdel", [stream.dead_key for stream in STREAMS])
+    streams = [key for stream in STREAMS for key in (stream.key, stream.dead_key)]
+    _give(rights, f"fcall {MENDING}", [*streams, PRODUCER])
     stays = (MODE_KEY, state_key("notifier"), *map(heartbeat_key, (*DAEMONS, *LOOKERS)))
     _give(rights, "watch del", [key for key in RING_KEYS if key not in stays])
     return rights

@@ -37,6 +37,8 @@ _NEVER_ENDED = 124
 #: Around a status, behind what a command said; nothing that one says has it.
 _MARK = "\x1e"
 
+#: The producer of docs/producing-intents.md.
+_PRODUCER = "\n[intent_bridge.producer.my_signals]\nmay_exit = true\n"
 _QUANTUM = "import sys; from shared.cli import app; sys.argv[0] = 'quantum'; app()"
 #: Takes the place of `redis-cli`, which need not be installed: the same words to the test's own
 #: server, whatever address they name, as the user they name; an error ends it with 1. It imports
@@ -175,7 +177,7 @@ def _start_trading(running: ExitStack, server: LocalServer, folder: Path) -> Non
     candles = write_climb(folder).rename(folder / "BTCUSDT-1m.csv")
     rows = candles.read_text(encoding="ascii").splitlines(keepends=True)
     candles.write_text("".join(rows[:55]), encoding="ascii")
-    settings = SEED.replace("RIVERUSDT", "BTCUSDT")
+    settings = SEED.replace("RIVERUSDT", "BTCUSDT") + _PRODUCER
     ring = running.enter_context(
         a_ring(server, folder, settings=settings, candles=candles, until_end=False)
     )

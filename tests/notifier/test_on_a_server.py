@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -257,9 +257,10 @@ def test_trimming_what_is_just_being_heard_is_no_gap(
 ) -> None:
     describe = desk.listener._describe
 
-    def trimmed(key: str) -> Any:
-        desk.client.xtrim(key, maxlen=1, approximate=False)
-        return describe(key)
+    def trimmed(keys: Iterable[str]) -> Any:
+        for key in keys:
+            desk.client.xtrim(key, maxlen=1, approximate=False)
+        return describe(keys)
 
     monkeypatch.setattr(desk.listener, "_describe", trimmed)
     for _ in range(3):

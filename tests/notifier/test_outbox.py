@@ -14,6 +14,7 @@ from services.notifier.outbox import ALARMS_MAX, LINES_MAX, Policy, Quiet
 from services.notifier.settings import NotifierSettings
 from services.notifier.values import Began, Handed, Handing, Kind, Missed, Severity, State
 from shared.streams import APPLY_PLAN
+from tests.jumps import JUMPS_S
 
 from .days import CODEC, NOON, PHONE, Day, left, looked
 
@@ -328,3 +329,23 @@ def test_whatever_happens_nothing_is_lost_told_twice_told_at_night_or_told_too_f
         day.beat(after_s=60)
     assert left(day.outbox) == 0
     assert day.counted("told") == day.there_was
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), JUMPS_S, st.booleans()), min_size=1, max_size=4))
+def test_however_the_clock_jumps_an_alarm_is_told_within_two_minutes(
+    jumps: list[tuple[int, int, bool]],
+) -> None:
+    day = Day()
+    for times, by_s, fails in jumps:
+        for _ in range(times):
+            day.hear(FILL)
+            day.hear(LIQUIDATION)
+            day.beat("refused" if fails else "arrived", after_s=1)
+        day.now += timedelta(seconds=by_s)
+    day.beats(120)
+    told = sum(notice.severity is Severity.URGENT for _, notice in day.sent)
+    day.hear(LIQUIDATION)
+    day.beats(120)
+
+    assert sum(notice.severity is Severity.URGENT for _, notice in day.sent) > told
+    assert left(day.outbox) == 0

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,14 +29,14 @@ from tests.ring.live import texts
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs/producing-intents.md"
 NODE_MODULES = ROOT / "tests/asyncapi/node_modules"
-#: What the document has the operator write for a producer that closes its own positions.
-MAY_EXIT = {"intent_bridge": {"producer": {"my_signals": {"may_exit": True}}}}
 #: Where Debian puts the sources of Go packages.
 GO_PATH = "/usr/share/gocode"
 
 _PROGRAMS = {
     "sudo": 'exec "$@"',
     "python3": f'exec "{sys.executable}" "$@"',
+    # The ring of the test reads its settings when it is made.
+    "systemctl": "exit 0",
     "quantum": f'exec "{sys.executable}" -c "from shared.cli import app; app()" "$@"',
 }
 
@@ -132,12 +133,13 @@ def a_desk(folder: Path) -> Iterator[Desk]:
         by_root = programs / "quantum-redis-cli"
         by_root.write_text(desk.here(_BY_ROOT), encoding="utf-8")
         by_root.chmod(0o755)
-        make_user, take_it_over = blocks("A Redis user for your program")
+        make_user, _, take_it_over = blocks("A Redis user for your program")
+        [named] = blocks("A Redis user for your program", "toml")
         desk.run(make_user)
         desk.run(take_it_over)
         desk.write("operator.env", desk.env_file("operator").read_text(encoding="utf-8"))
         guarded.set_passwords()
         with guarded.client("administrator") as administrator:
             call(administrator, "ACL", "LOAD")
-        with a_small_ring(guarded.url(TESTER), MAY_EXIT) as desk.ring:
+        with a_small_ring(guarded.url(TESTER), tomllib.loads(named)) as desk.ring:
             yield desk

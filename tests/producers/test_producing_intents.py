@@ -19,7 +19,7 @@ from shared.dead_letters import CODES
 from shared.decisions import Mode
 from shared.formulas import Regime
 from shared.repeats import KEPT
-from shared.streams import APPLY_PLAN, APPLY_RESULT, TRADE_INTENT, position_key
+from shared.streams import APPLY_PLAN, APPLY_RESULT, TRADE_INTENT, position_key, producer_key
 from tests.ring.live import now_text
 
 from .desk import DOCUMENT, GO_PATH, NODE_MODULES, ROOT, Desk, a_desk, blocks
@@ -134,6 +134,11 @@ def test_the_documents_user_sends_intents_and_does_nothing_else(desk: Desk) -> N
     with desk.guarded.client("my_signals") as client:
         for words in (
             ("XADD", APPLY_PLAN.key, "*", "a", "b"),
+            ("XADD", TRADE_INTENT.key, "*", "a", "b"),
+            ("XADD", producer_key("somebody_else"), "*", "a", "b"),
+            ("XDEL", producer_key("my_signals"), "1-1"),
+            ("XTRIM", producer_key("my_signals"), "MAXLEN", 0),
+            ("XRANGE", producer_key("my_signals"), "-", "+"),
             ("XRANGE", TRADE_INTENT.key, "-", "+"),
             ("HGETALL", position_key("BTCUSDT")),
             ("SET", "quantum:mode", "HALT"),

@@ -329,3 +329,35 @@ def test_a_daemon_without_inputs_reads_nothing(world: World) -> None:
         read(bus)
     bus.commit(Commit(published=[(STREAMS[0].key, ["a", "1"])]))
     assert world.entries(STREAMS[0].key) == [{"a": "1"}]
+
+
+def test_a_group_that_is_lost_goes_on_where_it_was(world: World) -> None:
+    fill(world, 3)
+    bus = owner(world)
+    bus.commit(ack(*read(bus)))
+    fill(world, 1, first=3)
+    world.lose_group(APPLY_PLAN.key, "exitbrain")
+    with pytest.raises(StateLost):
+        read(bus)
+    bus = owner(world)
+    assert numbers(read(bus)) == [3]
+
+
+def test_a_group_that_is_lost_reads_again_what_was_in_hand(world: World) -> None:
+    fill(world, 2)
+    bus = owner(world)
+    bus.commit(ack(*read(bus)))
+    fill(world, 3, first=2)
+    entries = read(bus)
+    bus.commit(ack(entries[1]))
+    world.lose_group(APPLY_PLAN.key, "exitbrain")
+    assert numbers(read(owner(world))) == [2, 3, 4]
+
+
+def test_a_group_is_made_from_the_beginning_where_the_state_is_lost_too(world: World) -> None:
+    fill(world, 2)
+    bus = owner(world)
+    bus.commit(ack(*read(bus)))
+    world.flush()
+    fill(world, 1, first=5)
+    assert numbers(read(owner(world))) == [5]

@@ -318,3 +318,33 @@ def test_a_user_of_one_daemon_reaches_nothing_of_another(own_world: RedisWorld) 
     with pytest.raises(NotReady):
         foreign.acquire()
     foreign.close()
+
+
+def test_a_stream_that_was_made_anew_is_read_from_its_beginning(redis_world: RedisWorld) -> None:
+    fill(redis_world, 2)
+    bus = owner(redis_world)
+    bus.commit(ack(*read(bus)))
+    redis_world.client.delete(KEY)
+    redis_world.client.xadd(KEY, {"n": "7"}, id="5-1")
+    assert numbers(read(owner(redis_world))) == [7]
+
+
+def test_entries_that_somebody_removed_unread_are_counted_at_the_next_one(
+    redis_world: RedisWorld,
+) -> None:
+    bus = owner(redis_world)
+    fill(redis_world, 2)
+    bus.commit(ack(*read(bus)))
+    for n in range(2, 6):
+        redis_world.client.xadd(KEY, {"n": str(n)}, maxlen=1, approximate=False)
+    entries = read(bus)
+    assert [(numbers([entry]), entry.missed) for entry in entries] == [([5], 3)]
+    bus.commit(ack(*entries))
+    fill(redis_world, 2, first=6)
+    entries = read(bus)
+    assert [entry.missed for entry in entries] == [0, 0]
+    bus.commit(ack(*entries))
+    redis_world.client.xtrim(KEY, maxlen=0, approximate=False)
+    fill(redis_world, 1, first=8)
+    assert [entry.missed for entry in read(bus)] == [0]
+    assert all(row.lag == 0 for row in bus.backlog() if row.group == "exitbrain")

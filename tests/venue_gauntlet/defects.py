@@ -7,14 +7,14 @@ has to find it. Nothing but the gauntlet uses them, and only in a process of the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from redis import Redis
 
 from services.apply_layer import decider, doubt, facts, fills, plans, protection, sendings, turn
-from services.apply_layer.binance import account, client, orders, wire
+from services.apply_layer.binance import account, books, client, ledger, orders
 from services.apply_layer.exchange import FORCED_PREFIXES
 from services.apply_layer.journal import Leg
 from shared import runner
@@ -149,11 +149,7 @@ def cancel_before_place() -> None:
 def ignore_the_algo_book() -> None:
     """Only the plain book is read, and only there is an order asked for."""
 
-    def plain(self: Any, symbols: Iterable[str]) -> list[Any]:
-        told = [self._client.call("fapiPrivateGetOpenOrders", {"symbol": s}) for s in symbols]
-        return [o for page in told for o in map(wire.open_plain, page) if o is not None]
-
-    account.Account.open_orders = plain  # type: ignore[method-assign]
+    _swap(account, "conditional_book", lambda _real: lambda *_asked: books.Book())
     _swap(orders.Orders, "_ask_conditional", lambda _real: orders.Orders._ask_plain)
 
 
@@ -308,16 +304,15 @@ def cursor_before_commit() -> None:
     """How far trades were read is kept at once, and what they did with the next commit."""
 
     def eager(real: Any) -> Any:
-        def fill(self: Any, trade: Any) -> Any:
-            at = wire.moment(trade["time"]).isoformat()
-            text = f'{{"number":{trade["id"]},"at":"{at}"}}'
+        def fill(row: Any, *about: Any) -> Any:
+            text = f'{{"number":{row.id},"at":"{row.time.isoformat()}"}}'
             with Redis.from_url(os.environ["REDIS_URL"]) as direct:
-                direct.hset(state_key("apply_layer"), f"trades/{trade['symbol']}", text)
-            return real(self, trade)
+                direct.hset(state_key("apply_layer"), f"trades/{row.symbol}", text)
+            return real(row, *about)
 
         return fill
 
-    _swap(account.Account, "_fill", eager)
+    _swap(ledger, "fill_of", eager)
 
 
 @_defect(6)

@@ -10,22 +10,29 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from services.apply_layer.binance.books import Book, conditional_book, of_one_symbol, plain_book
+from services.apply_layer.binance.books import (
+    both_books,
+    conditional_book,
+    ids_by_symbol,
+    of_one_symbol,
+    plain_book,
+)
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, VenueError
-from services.apply_layer.binance.endpoints import BALANCE, POSITIONS, read_rows
+from services.apply_layer.binance.endpoints import BALANCE, read_rows
 from services.apply_layer.binance.fees import Fees
 from services.apply_layer.binance.funding import Funding
+from services.apply_layer.binance.held import Held, PositionState, read_held
 from services.apply_layer.binance.ledger import Bookmark, Ledger, bookmark_after
 from services.apply_layer.binance.listing import Listing
 from services.apply_layer.binance.modes import HEDGE_MODE, Modes
-from services.apply_layer.binance.past import Pasts
+from services.apply_layer.binance.past import Pasts, with_its_past
 from services.apply_layer.binance.quarantine import Quarantines, SymbolUnread
-from services.apply_layer.binance.rows import PositionRow
+from services.apply_layer.binance.views import Look, View
 from services.apply_layer.binance.wire import position_of
 from services.apply_layer.exchange import (
     MarksSeen,
@@ -39,82 +46,11 @@ from services.apply_layer.exchange import (
     VenuePosition,
     VenueSnapshot,
 )
-from services.apply_layer.history import past_of
 
 #: So many symbols' trades are read in one look; the turn of the others comes with the next.
 _TRADES_A_LOOK = 10
 #: So many pasts are begun within the look that meets them; more would keep others from protection.
 _PASTS_A_LOOK = 2
-
-PositionState = tuple[Decimal, datetime] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The positions of one call, by symbol; `unread` are held and cannot be kept, each with why."""
-
-    rows: Mapping[str, PositionRow]
-    unread: Mapping[str, Quarantine]
-    stops: Book | None = None
-
-    def state_of(self, symbol: str) -> PositionState:
-        """What changes whenever something of the symbol was traded."""
-        row = self.rows.get(symbol)
-        return None if row is None else (row.position_amt, row.update_time)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a look brought: trades and funding first, then how things stand.
-
-    `bookmarks` has the newest trade of each symbol that is told with it, `states` and `stops` how
-    its position and its conditional orders stood. `later` are symbols whose trades are still to be
-    read.
-    """
-
-    facts: tuple[object, ...]
-    snapshot: VenueSnapshot
-    bookmarks: Mapping[str, Bookmark]
-    states: Mapping[str, PositionState]
-    stops: Mapping[str, frozenset[str]]
-    later: frozenset[str] = frozenset()
-    funding_until: datetime | None = None
-
-    def without(self, symbols: frozenset[str]) -> View:
-        """The view without some symbols, of which more has happened than it can tell."""
-        if not symbols:
-            return self
-        snapshot = self.snapshot
-        return replace(
-            self,
-            facts=tuple(f for f in self.facts if not _is_trade_of(f, symbols)),
-            snapshot=replace(
-                snapshot,
-                positions=tuple(p for p in snapshot.positions if p.symbol not in symbols),
-                open_orders=tuple(o for o in snapshot.open_orders if o.symbol not in symbols),
-                last_trades={s: t for s, t in snapshot.last_trades.items() if s not in symbols},
-                unread=snapshot.unread | symbols,
-            ),
-            bookmarks={s: mark for s, mark in self.bookmarks.items() if s not in symbols},
-            states={s: state for s, state in self.states.items() if s not in symbols},
-            later=self.later | symbols,
-        )
-
-
-@dataclass(slots=True)
-class _Look:
-    """A view in the making."""
-
-    purpose: Purpose
-    held: Held
-    unread: dict[str, Quarantine] = field(default_factory=dict)
-    facts: list[object] = field(default_factory=list)
-    positions: list[VenuePosition] = field(default_factory=list)
-    bookmarks: dict[str, Bookmark] = field(default_factory=dict)
-    stops: dict[str, frozenset[str]] = field(default_factory=dict)
-    later: set[str] = field(default_factory=set)
-    trades_read: int = 0
-    pasts_read: int = 0
 
 
 class Account:
@@ -187,10 +123,8 @@ class Account:
         Raises:
             VenueError, NoAnswer.
         """
-        if not self.modes.hedge:
-            return None
-        held = self.held(Purpose.PROTECT)
-        return None if held.rows or held.unread else HEDGE_MODE
+        held = self.held(Purpose.PROTECT) if self.modes.hedge else None
+        return HEDGE_MODE if held is not None and not (held.rows or held.unread) else None
 
     # -- positions ------------------------------------------------------------------------------
 
@@ -201,18 +135,7 @@ class Account:
 
     def held(self, purpose: Purpose) -> Held:
         """All positions, in one call. Raises VenueError, NoAnswer."""
-        told = read_rows(self._client, POSITIONS, purpose=purpose)
-        unread = {s: Quarantine("unreadable", why) for s, why in told.unreadable.items()}
-        rows: dict[str, PositionRow] = {}
-        for row in told.rows:
-            if not row.position_amt:
-                continue
-            why = _unkept(row)
-            if why is None:
-                rows[row.symbol] = row
-            else:
-                unread[row.symbol] = why
-        return Held({s: row for s, row in rows.items() if s not in unread}, unread)
+        return read_held(self._client, purpose)
 
     def with_stops(self, held: Held, purpose: Purpose) -> Held:
         """The same with the conditional orders of what is held, read after it."""
@@ -229,7 +152,7 @@ class Account:
         found = {s for s in symbols if held.state_of(s) != self._states.get(s)}
         found |= held.unread.keys() - self.quarantines.unread
         if held.stops is not None:
-            standing = _ids_by_symbol(held.stops.orders)
+            standing = ids_by_symbol(held.stops.orders)
             read = held.rows.keys() - held.stops.unread.keys()
             found |= {s for s in read if standing.get(s, frozenset()) != self._stops.get(s)}
             found |= held.stops.unread.keys()
@@ -257,9 +180,10 @@ class Account:
         """
         whole = symbols is None
         if whole:
-            self._read_modes(purpose)
+            self.modes.read(purpose)
+            self.modes.read_symbols(purpose)
         venue_now = now + timedelta(milliseconds=self._client.clock_offset_ms)
-        look = _Look(purpose, seen or self.held(purpose))
+        look = Look(purpose, seen or self.held(purpose))
         self.listing.want(look.held.rows)
         named = self._everything(look.held) if symbols is None else symbols
         waiting = self.quarantines.waiting(self._monotonic())
@@ -277,7 +201,7 @@ class Account:
 
     def _closed(
         self,
-        look: _Look,
+        look: Look,
         symbols: frozenset[str] | None,
         scope: set[str],
         orders: list[OpenOrder],
@@ -338,11 +262,7 @@ class Account:
         """Whether it makes sense to ask the venue for a symbol's orders and trades."""
         return symbol in held.rows or self.listing.known(symbol)
 
-    def _read_modes(self, purpose: Purpose) -> None:
-        self.modes.read(purpose)
-        self.modes.read_symbols(purpose)
-
-    def _learn_setups(self, look: _Look, scope: set[str]) -> None:
+    def _learn_setups(self, look: Look, scope: set[str]) -> None:
         new = {s for s in look.held.rows.keys() & scope if self._states.get(s) is None}
         self.modes.learn(
             {s for s in new - look.unread.keys() if self.modes.set_up_as(s) is None}, look.purpose
@@ -361,7 +281,7 @@ class Account:
         flaws = dict(self.listing.flaws_of(everything))
         self.quarantines.bar(flaws | self.modes.flaws(held.rows.keys()))
 
-    def _orders(self, look: _Look, symbols: set[str]) -> list[OpenOrder]:
+    def _orders(self, look: Look, symbols: set[str]) -> list[OpenOrder]:
         plain = plain_book(self._client, symbols, look.purpose)
         stops, missing = look.held.stops, symbols
         if stops is not None:
@@ -372,12 +292,12 @@ class Account:
         if stops is not None:
             look.unread |= {s: why for s, why in stops.unread.items() if s in symbols}
             conditional = [*conditional, *(o for o in stops.orders if o.symbol in symbols)]
-        look.stops = _ids_by_symbol(conditional)
+        look.stops = ids_by_symbol(conditional)
         return [*plain.orders, *conditional]
 
     # -- one symbol -----------------------------------------------------------------------------
 
-    def _symbol(self, look: _Look, symbol: str, venue_now: datetime, *, whole: bool) -> None:
+    def _symbol(self, look: Look, symbol: str, venue_now: datetime, *, whole: bool) -> None:
         row = look.held.rows.get(symbol)
         position = None if row is None else position_of(row, self.modes.leverage_of(row))
         try:
@@ -403,7 +323,7 @@ class Account:
                 self.pasts.want(position)
             look.positions.append(position)
 
-    def _has_news(self, look: _Look, symbol: str, *, whole: bool) -> bool:
+    def _has_news(self, look: Look, symbol: str, *, whole: bool) -> bool:
         """Whether trades may have been made since the last one handed out."""
         if not self._exists(symbol, look.held):
             return False
@@ -417,7 +337,7 @@ class Account:
         return state[1] > self.ledger.bookmarks[symbol].at
 
     def _catch_up(
-        self, look: _Look, symbol: str, position: VenuePosition | None
+        self, look: Look, symbol: str, position: VenuePosition | None
     ) -> VenuePosition | None:
         if look.trades_read >= _TRADES_A_LOOK:
             look.later.add(symbol)
@@ -427,9 +347,9 @@ class Account:
         look.bookmarks[symbol] = bookmark_after(trades) if trades else self.ledger.bookmarks[symbol]
         if trades:
             look.facts.append(Trades(trades))
-        return position and _with_its_past(position, trades)
+        return position and with_its_past(position, trades)
 
-    def _meet(self, look: _Look, position: VenuePosition) -> VenuePosition:
+    def _meet(self, look: Look, position: VenuePosition) -> VenuePosition:
         """A position of which nothing was applied yet: what it holds is explained by its past."""
         symbol = position.symbol
         if symbol in self._ours:
@@ -468,13 +388,7 @@ class Account:
 
     def open_orders(self, symbol: str) -> list[OpenOrder]:
         """Both books of a symbol. Raises VenueError, NoAnswer."""
-        books = [
-            read(self._client, (symbol,), Purpose.PROTECT)
-            for read in (plain_book, conditional_book)
-        ]
-        for why in (why for book in books for why in book.unread.values()):
-            raise SymbolUnread(symbol, why.code, why.reason)
-        return [order for book in books for order in book.orders]
+        return both_books(self._client, symbol)
 
     def new_trades(self, symbol: str) -> tuple[OrderFilled, ...]:
         """The trades of a symbol after the last one handed out. Raises VenueError, NoAnswer."""
@@ -482,39 +396,3 @@ class Account:
             # Nothing of it was ever told: what is older than this minute is the past.
             self.ledger.bookmarks[symbol] = Bookmark(0, datetime.now(UTC) - timedelta(minutes=1))
         return self.ledger.new_trades(symbol, Purpose.PROTECT)
-
-
-def _ids_by_symbol(orders: Iterable[OpenOrder]) -> dict[str, frozenset[str]]:
-    """The client ids of some orders, by symbol."""
-    ids: dict[str, set[str]] = {}
-    for order in orders:
-        ids.setdefault(order.symbol, set()).add(order.client_order_id)
-    return {symbol: frozenset(names) for symbol, names in ids.items()}
-
-
-def _unkept(row: PositionRow) -> Quarantine | None:
-    """Why a position cannot be kept, if it cannot."""
-    if row.position_side != "BOTH":
-        return Quarantine(
-            "hedge_mode", f"it is held as {row.position_side}: close it in the exchange's app"
-        )
-    if row.mark_price <= 0 or row.entry_price <= 0:
-        return Quarantine(
-            "no_mark",
-            f"held at entry {row.entry_price} and mark {row.mark_price}, as while it is settled: it"
-            " is looked at again every half minute; close it in the exchange's app if it can be",
-        )
-    return None
-
-
-def _with_its_past(position: VenuePosition, trades: tuple[OrderFilled, ...]) -> VenuePosition:
-    """A position with what these trades tell of it, if they reach back to its opening.
-
-    With an older state restored, it may be ours without our remembering it.
-    """
-    past = past_of(position, trades)
-    return replace(position, past=past, opened_at=past.opened_at) if past.known else position
-
-
-def _is_trade_of(fact: object, symbols: frozenset[str]) -> bool:
-    return isinstance(fact, Trades) and fact.fills[0].symbol in symbols

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, VenueError
 from services.apply_layer.binance.endpoints import OPEN_ALGOS, OPEN_ORDERS, Endpoint, read_rows
 from services.apply_layer.binance.pace import ONE_BY_ONE
+from services.apply_layer.binance.quarantine import SymbolUnread
 from services.apply_layer.binance.rows import AlgoRow, PlainRow
 from services.apply_layer.binance.wire import open_conditional, open_plain
 from services.apply_layer.exchange import OpenOrder, Quarantine
@@ -72,3 +73,23 @@ def of_one_symbol(error: VenueError) -> Quarantine:
         f"the venue refuses to tell of it: {error}. It is asked again every half minute; look at it"
         " in the exchange's app",
     )
+
+
+def both_books(client: Client, symbol: str) -> list[OpenOrder]:
+    """Both books of one symbol, for what a stop or an exit waits for.
+
+    Raises:
+        VenueError, NoAnswer: and SymbolUnread where only this symbol could not be read.
+    """
+    books = [read(client, (symbol,), Purpose.PROTECT) for read in (plain_book, conditional_book)]
+    for why in (why for book in books for why in book.unread.values()):
+        raise SymbolUnread(symbol, why.code, why.reason)
+    return [order for book in books for order in book.orders]
+
+
+def ids_by_symbol(orders: Iterable[OpenOrder]) -> dict[str, frozenset[str]]:
+    """The client ids of some orders, by symbol."""
+    ids: dict[str, set[str]] = {}
+    for order in orders:
+        ids.setdefault(order.symbol, set()).add(order.client_order_id)
+    return {symbol: frozenset(names) for symbol, names in ids.items()}

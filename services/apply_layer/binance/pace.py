@@ -9,8 +9,9 @@ from __future__ import annotations
 #: The orders of so many symbols are asked for one by one; those of more in one call.
 ONE_BY_ONE = 8
 _WEIGHT_OF_ALL, _POSITIONS, _TRADES = 40, 5, 5
-#: The share of the venue's limit that watching may use in steady state.
-STEADY_SHARE = 0.5
+#: The share of the venue's limit that watching uses in steady state; a little below the half that
+#: the budget lets it have, so that a round more at the end of a minute is not refused.
+STEADY_SHARE = 0.485
 #: The share that reading the past may use beside it.
 HISTORY_SHARE = 0.10
 #: time, accountConfig, symbolConfig, positions and balance.

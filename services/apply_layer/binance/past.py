@@ -6,7 +6,8 @@ most; what it does not reach stays unknown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from services.apply_layer.binance.answers import Meaning
@@ -15,7 +16,7 @@ from services.apply_layer.binance.client import Client, VenueError
 from services.apply_layer.binance.ledger import PAGE, Ledger
 from services.apply_layer.binance.quarantine import SymbolUnread
 from services.apply_layer.binance.rows import TradeRow
-from services.apply_layer.exchange import Past, VenuePosition
+from services.apply_layer.exchange import OrderFilled, Past, VenuePosition
 from services.apply_layer.history import opening_of, past_of
 from shared.log import logger
 
@@ -139,3 +140,12 @@ def _unknown(position: VenuePosition) -> Past:
 
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
+
+
+def with_its_past(position: VenuePosition, trades: Sequence[OrderFilled]) -> VenuePosition:
+    """A position with what these trades tell of it, if they reach back to its opening.
+
+    With an older state restored, it may be ours without our remembering it.
+    """
+    past = past_of(position, trades)
+    return replace(position, past=past, opened_at=past.opened_at) if past.known else position

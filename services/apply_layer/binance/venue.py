@@ -7,18 +7,18 @@ from the last one applied on; the user stream only says when it is worth a look.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
 
 from services.apply_layer.binance import pace
-from services.apply_layer.binance.account import Account, Held
+from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
+from services.apply_layer.binance.aside import Aside
 from services.apply_layer.binance.barriers import Barriers
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
+from services.apply_layer.binance.held import Held
 from services.apply_layer.binance.identity import Identity
 from services.apply_layer.binance.orders import Orders
 from services.apply_layer.binance.performed import Performed
@@ -38,7 +38,7 @@ from services.apply_layer.looked import Looked
 from shared.at_once import Place
 from shared.contracts import Message
 from shared.log import logger
-from shared.outside import NotYet, Waits
+from shared.outside import NotYet
 from shared.settings import SettingsError
 
 #: How often the account is looked at while nothing rings.
@@ -47,12 +47,6 @@ _BLIND_S = 5.0
 _LOST_S, _LOST_LONGEST_S, _LOST_POOR_S = 0.25, 1.0, 1.5
 #: The document of apply_layer's state that holds the number of the last order.
 _NUMBER_NAME = "numbers/orders"
-#: The ranks of requests.
-_PROTECTS, _TIDIES, _ENTERS = 0, 1, 2
-#: How long to wait for a read before what else has come is heard.
-_WAITS_S = 0.01
-
-T = TypeVar("T")
 
 
 class BinanceVenue:
@@ -89,8 +83,7 @@ class BinanceVenue:
         self._barriers = Barriers(client.budget)
         self._orders = Orders(client, account, ring=stream.ring)
         self._performed = Performed()
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="look")
-        self._looking = False
+        self._aside = Aside()
         self._told: dict[str, str] | None = None
         self._set_apart: dict[str, Quarantine] = {}
 
@@ -121,7 +114,7 @@ class BinanceVenue:
     def close(self) -> None:
         """Let go of the user stream."""
         self._stream.stop()
-        self._reader.shutdown(wait=False)
+        self._aside.close()
 
     @property
     def barred(self) -> bool:
@@ -130,19 +123,11 @@ class BinanceVenue:
 
     def asked(self, request: object) -> Place | None:
         """Stops and exits go first; a look is for the runner's own thread."""
-        match request:
-            case PlaceOrder():
-                self._performed.began(request.symbol, request.number)
-                return Place(request.symbol, _PROTECTS if request.reduce_only else _ENTERS)
-            case CancelOrder() | AskOrder():
-                self._performed.began(request.symbol)
-                return Place(request.symbol, _TIDIES)
-        return None
+        return self._performed.asked(request)
 
     def heard(self, request: object, answers: Iterable[object]) -> Iterator[object]:
         """Facts as they are; of trades those that no look has told meanwhile."""
-        if isinstance(request, PlaceOrder | CancelOrder | AskOrder):
-            self._performed.ended(request.symbol)
+        self._performed.heard(request)
         for answer in answers:
             if isinstance(answer, VenueError | NoAnswer):
                 self._note_error(answer)
@@ -162,7 +147,7 @@ class BinanceVenue:
                 return self._orders.cancel(request)
             case AskOrder():
                 return self._orders.ask(request)
-            case LookAgain() if self._looking:
+            case LookAgain() if self._aside.busy:
                 # One look at a time: it is taken after the one that is under way.
                 for symbol in request.symbols:
                     self._stream.ring(symbol)
@@ -206,17 +191,6 @@ class BinanceVenue:
 
     # -- looking ------------------------------------------------------------------------------
 
-    def _meanwhile(self, read: Callable[[], T]) -> Generator[object, None, T]:
-        """Read in a thread of its own, so that what is heard meanwhile is decided meanwhile."""
-        self._looking = True
-        try:
-            future = self._reader.submit(read)
-            while wait((future,), _WAITS_S).not_done:
-                yield Waits()
-            return future.result()
-        finally:
-            self._looking = False
-
     def _begin(self) -> None:
         try:
             self._client.measure_clock()
@@ -237,7 +211,7 @@ class BinanceVenue:
         self._watch_at = now + self._watch_every_s
         stops_too = now >= self._stops_at
         weight = 5 + (pace.book_weight(self._account.held_symbols) if stops_too else 0)
-        if not self._can_afford(weight):
+        if not self._client.affords(weight, Purpose.WATCH):
             return
         begun, busy = self._performed.beginnings, self._performed.symbols
 
@@ -246,7 +220,7 @@ class BinanceVenue:
             return self._account.with_stops(held, Purpose.WATCH) if stops_too else held
 
         try:
-            held = yield from self._meanwhile(read)
+            held = yield from self._aside.read(read)
             if stops_too:
                 self._stops_at = now + self._stops_every_s(len(held.rows))
         except VenueError as error:
@@ -273,7 +247,7 @@ class BinanceVenue:
     def _read_past(self) -> Iterator[object]:
         """Read one page of what was before, within its small share of the budget."""
         try:
-            weight, known = yield from self._meanwhile(
+            weight, known = yield from self._aside.read(
                 lambda: self._account.read_past(self._client.now())
             )
         except (VenueError, NoAnswer) as error:
@@ -292,15 +266,9 @@ class BinanceVenue:
         except (VenueError, NoAnswer) as error:
             logger().warning("modes_not_read", reason=str(error))
 
-    def _can_afford(self, weight: int) -> bool:
-        """Whether a look that nothing calls for leaves alone what is kept for protection."""
-        budget = self._client.budget
-        now = self._monotonic()
-        return budget.refusal(now, weight=weight, orders=0, purpose=Purpose.WATCH) is None
-
     def _can_afford_a_round(self) -> bool:
         """Whether a round that nothing calls for leaves alone what is kept for protection."""
-        if self._can_afford(pace.round_weight(len(self._account.symbols))):
+        if self._client.affords(pace.round_weight(len(self._account.symbols)), Purpose.WATCH):
             return True
         self._look_at = self._monotonic() + _BLIND_S
         return False
@@ -309,14 +277,14 @@ class BinanceVenue:
         """Look at everything; after a start or an outage the look begins anew."""
         up = self._stream.up
         try:
-            yield from self._meanwhile(self._client.measure_clock)
+            yield from self._aside.read(self._client.measure_clock)
         except (VenueError, NoAnswer) as error:
             # Nothing but a cheap call was made: the venue's return should not be missed.
             self._lost_s = _LOST_S
             yield from self._out_of_sight(error)
             return
         try:
-            yield from self._meanwhile(self._account.refresh_rules)
+            yield from self._aside.read(self._account.refresh_rules)
         except (VenueError, NoAnswer) as error:
             # The rules that were read last go on: what is held is protected by them.
             self._note_error(error)
@@ -340,17 +308,21 @@ class BinanceVenue:
         """
         begun = self._performed.beginnings if begun is None else begun
         up_to, busy = self._performed.up_to, self._performed.symbols
-        for symbol in busy if symbols is None else busy & symbols:
-            self._stream.ring(symbol)
-        if symbols is not None and symbols <= busy:
-            return
+        if symbols is not None:
+            symbols -= busy
+            if not symbols:
+                return
         try:
             now = self._client.now()
-            view = yield from self._meanwhile(
+            view = yield from self._aside.read(
                 lambda: self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
             )
         except (VenueError, NoAnswer) as error:
-            yield from self._out_of_sight(error)
+            if purpose is Purpose.WATCH and _is_too_often(error):
+                # Nothing called for it, and it has its turn again in a moment.
+                self._look_at = self._monotonic() + _BLIND_S
+            else:
+                yield from self._out_of_sight(error)
             return
         starting, after_start = self._lost, not self._seen
         self._lost, self._seen = False, True
@@ -369,8 +341,7 @@ class BinanceVenue:
         """Which symbols are set apart, when that has changed."""
         standing = self._account.quarantines.standing
         if standing != self._set_apart:
-            for symbol in standing.keys() - self._set_apart.keys():
-                why = standing[symbol]
+            for symbol, why in standing.items() - self._set_apart.items():
                 logger().error("quarantined", symbol=symbol, code=why.code, reason=why.reason)
             self._set_apart = standing
             yield Quarantined(standing, self._client.now())
@@ -422,3 +393,8 @@ class BinanceVenue:
         if barriers != self._told:
             self._told = barriers
             yield VenueHealth(barriers, self._client.now())
+
+
+def _is_too_often(error: VenueError | NoAnswer) -> bool:
+    """Whether the budget did not allow a call."""
+    return isinstance(error, VenueError) and error.meaning is Meaning.SLOW_DOWN

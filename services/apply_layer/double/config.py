@@ -21,11 +21,10 @@ class DoubleConfig:
     asked with the client id of each order at the moment that it is accepted, before anything of it
     is executed; its answer goes into the ledger. `clock` gives seconds since 1970.
 
-    `account_id` is what the venue calls the account.
-
-    `brackets` are those of symbols that have other ones than the built-in. The wallet is in
-    `wallet_asset`; a symbol settles in what its name ends with. `fee_asset` is what fees are paid
-    in, at `fee_price` in the symbol's quote, where that is not the quote itself.
+    `account_id` is what the venue calls the account. `brackets` are those of symbols that have
+    other ones than the built-in. The wallet is in `wallet_asset`; a symbol settles in what its name
+    ends with. `fee_asset` is what fees are paid in, at `fee_price` in the symbol's quote, where
+    that is not the quote itself.
 
     `latency_s` is how long an answer takes to come, there and back, and half of it an event.
     `trades_per_order` is in how many trades an order is filled, where its lots allow it.

@@ -189,12 +189,12 @@ def _sums(look: Look) -> dict[str, Decimal]:
 def balance(look: Look) -> Any:
     """GET balance."""
     sums = _sums(look)
-    now, all_of_it = look.account.now_ms(), wallet_asset(look)
-    rows = [_balance(all_of_it, sums["wallet"], sums["profit"], sums["free"], now)]
-    for asset in ("USDT", "USDC"):
-        if asset != all_of_it:
-            rows.append(_balance(asset, ZERO, ZERO, ZERO, now))
-    return [{"accountAlias": look.account.config.account_id, **row} for row in rows]
+    all_of_it = wallet_asset(look)
+    others = [asset for asset in ("USDT", "USDC") if asset != all_of_it]
+    return [
+        _balance(look, all_of_it, sums["wallet"], sums["profit"], sums["free"]),
+        *(_balance(look, asset, ZERO, ZERO, ZERO) for asset in others),
+    ]
 
 
 def wallet_asset(look: Look) -> str:
@@ -203,9 +203,10 @@ def wallet_asset(look: Look) -> str:
 
 
 def _balance(
-    asset: str, wallet: Decimal, profit: Decimal, free: Decimal, now: int
+    look: Look, asset: str, wallet: Decimal, profit: Decimal, free: Decimal
 ) -> dict[str, Any]:
     return {
+        "accountAlias": look.account.config.account_id,
         "asset": asset,
         "balance": plain(wallet),
         "crossWalletBalance": plain(wallet),
@@ -213,7 +214,7 @@ def _balance(
         "availableBalance": plain(free),
         "maxWithdrawAmount": plain(free),
         "marginAvailable": True,
-        "updateTime": now,
+        "updateTime": look.account.now_ms(),
     }
 
 

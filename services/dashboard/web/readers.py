@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -19,16 +20,17 @@ from services.dashboard.prices import Prices
 from services.dashboard.view import page_of
 from services.dashboard.web.board import Board
 from shared.bus import connect
-from shared.bus.client import call
 from shared.log import logger
 from shared.overview.read import read_overview
+from shared.reading import Reading
+from shared.records import NONSENSE, moment_of, place, reason_of, text_of
 from shared.session import Session
 from shared.streams import MARKET_TICK
-from shared.ticks import TickGate
+from shared.ticks import MAX_AHEAD, TickGate
 from shared.why.findings import findings_of
-from shared.why.picture import Terms, moment_of
-from shared.why.read import raw_replies, read_picture, readable
-from shared.why.story import story_of
+from shared.why.picture import Terms
+from shared.why.read import read_picture, readable
+from shared.why.sound import sound_story
 
 _PAGE = 1000
 #: Pages of prices that one look takes; a replay at full speed is caught up with over several.
@@ -41,7 +43,12 @@ class Readers:
     """Reads for the board until told to stop; `overview` and `stories` each fill a thread."""
 
     def __init__(
-        self, session: Session, url: str, terms_of: Callable[[str], Terms], board: Board
+        self,
+        session: Session,
+        url: str,
+        terms_of: Callable[[str], Terms],
+        board: Board,
+        max_tick_ahead: timedelta = MAX_AHEAD,
     ) -> None:
         self.prices = Prices()
         self._session = session
@@ -50,7 +57,7 @@ class Readers:
         self._terms_of = terms_of
         self._board = board
         self._read_to = "0-0"
-        self._gate = TickGate()
+        self._gate = TickGate(max_tick_ahead)
 
     def overview(self, every_s: float) -> None:
         """Read the ring again and again, and say so when it cannot be read."""
@@ -78,17 +85,24 @@ class Readers:
 
     def _follow_prices(self, client: Redis) -> None:
         """Take over the prices that have come since the last look."""
-        raw_replies(client)
+        reading = Reading(client)
         for _ in range(_PAGES):
             after = f"({self._read_to}"
-            page = call(client, "XRANGE", MARKET_TICK.key, after, "+", "COUNT", _PAGE)
+            page = reading.ask("XRANGE", MARKET_TICK.key, after, "+", "COUNT", _PAGE)
             for id_, flat in page:
                 self._read_to = id_.decode()
                 tick = readable(MARKET_TICK, flat)
                 if tick is not None and not self._gate.refusal_of(tick, moment_of(self._read_to)):
                     self.prices.add(tick.symbol, tick.timestamp.timestamp(), float(tick.mark_price))
             if len(page) < _PAGE:
-                return
+                break
+        self._go_back(reading)
+
+    def _go_back(self, reading: Reading) -> None:
+        """Where the stream ends before what was read, it was mended or emptied: go on there."""
+        last = reading.ask("XREVRANGE", MARKET_TICK.key, "+", "-", "COUNT", 1)
+        end = text_of(last[0][0]) if last else "0-0"
+        self._read_to = min(self._read_to, end, key=place)
 
     def stories(self, every_s: float) -> None:
         """Read the stories of the symbols that somebody looks at, each not too often."""
@@ -110,12 +124,12 @@ class Readers:
         """Put the page of one symbol up; returns how long that took."""
         started = time.monotonic()
         try:
-            story = story_of(read_picture(client, symbol, self._terms_of(symbol)))
+            story = sound_story(read_picture(client, symbol, self._terms_of(symbol)))
             page = symbol_page(story, findings_of(story), self.prices.of(symbol))
         except RedisError:
             return 0.0  # The other thread says so; this one asks again in its time.
-        except (KeyError, ValueError, ArithmeticError) as error:
-            page = {"symbol": symbol, "unreadable": f"a record makes no sense: {error!r}"}
+        except NONSENSE as error:
+            page = {"symbol": symbol, "unreadable": f"a record {reason_of(error)}"}
         self._board.put(symbol, "symbol", _json(page))
         return time.monotonic() - started
 

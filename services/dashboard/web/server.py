@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from services.dashboard.web.board import Board
 from services.dashboard.web.readers import Readers
 from shared.log import logger
 from shared.session import Session
+from shared.ticks import MAX_AHEAD
 from shared.why.picture import Terms
 
 #: How long answers may take to finish when told to stop, in seconds.
@@ -29,11 +31,12 @@ async def serve(
     session: Session,
     url: str,
     terms_of: Callable[[str], Terms],
+    max_tick_ahead: timedelta = MAX_AHEAD,
 ) -> None:
     """Serve on `door` until told to stop. A thread that ends by a bug ends all with its error."""
     loop, stop = asyncio.get_running_loop(), session.stop
     board = Board(loop)
-    readers = Readers(session, url, terms_of, board)
+    readers = Readers(session, url, terms_of, board, max_tick_ahead)
     app = application(board, own.host_names)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FINISH_S)
     await runner.setup()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 from pydantic_core import PydanticCustomError
 
@@ -31,9 +32,8 @@ class Malformed(Exception):
 
 def streams(symbols: Iterable[str]) -> str:
     """The path and query of the combined stream of the symbols, below the venue's address."""
-    names = [
-        f"{symbol.lower()}@{kind}" for symbol in symbols for kind in ("markPrice@1s", "kline_1m")
-    ]
+    kinds = ("markPrice@1s", "kline_1m")
+    names = [f"{quote(symbol.lower())}@{kind}" for symbol in symbols for kind in kinds]
     return f"/market/stream?streams={'/'.join(names)}"
 
 
