@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -32,9 +33,8 @@ from services.apply_layer.binance.modes import HEDGE_MODE, Modes
 from services.apply_layer.binance.past import Pasts, with_its_past
 from services.apply_layer.binance.quarantine import Quarantines
 from services.apply_layer.binance.views import Look, View
-from services.apply_layer.binance.wire import position_of
+from services.apply_layer.binance.wire import ZERO, position_of
 from services.apply_layer.exchange import (
-    MarksSeen,
     OpenOrder,
     OrderFilled,
     Past,
@@ -71,6 +71,7 @@ class Account:
         self.ledger = Ledger(client, Fees(client, self.listing, monotonic).of)
         self.pasts = Pasts(client, self.ledger)
         self._books = Books(client)
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix="round")
         self._funding = Funding(client)
         self._rules_told: dict[str, SymbolRules] = {}
         #: Symbols with positions or orders of ours, once and for this life.
@@ -156,10 +157,6 @@ class Account:
             found |= held.stops.unread.keys()
         return frozenset(found - waiting)
 
-    def marks(self, held: Held, now: datetime) -> MarksSeen:
-        """The mark prices of what is held."""
-        return MarksSeen({s: r.mark_price for s, r in held.rows.items()}, now)
-
     # -- views ----------------------------------------------------------------------------------
 
     def view(
@@ -177,11 +174,9 @@ class Account:
         are positions and stops that were read just now and need not be read again.
         """
         whole = symbols is None
-        if whole:
-            self.modes.read(purpose)
-            self.modes.read_symbols(purpose)
+        wallet = self._round(purpose) if whole else ZERO
         venue_now = now + timedelta(milliseconds=self._client.clock_offset_ms)
-        look = Look(purpose, seen or self.held(purpose))
+        look = Look(purpose, seen or self.held(purpose), wallet)
         self.listing.want(look.held.rows)
         named = self._everything(look.held) if symbols is None else symbols
         waiting = self.quarantines.waiting(self._monotonic())
@@ -222,7 +217,7 @@ class Account:
         paid = self._funding.paid(now, mono) if symbols is None else []
         snapshot = VenueSnapshot(
             at=now,
-            wallet=self._wallet(look.purpose) if symbols is None else Decimal(0),
+            wallet=look.wallet,
             positions=tuple(p for p in look.positions if p.symbol not in unread),
             open_orders=tuple(order for order in orders if order.symbol not in unread),
             rules=tuple(
@@ -236,7 +231,7 @@ class Account:
             unread=unread,
         )
         return View(
-            (*look.facts, *paid, self.marks(look.held, now)),
+            (*look.facts, *paid, look.held.marks(now)),
             snapshot,
             look.bookmarks,
             {s: look.held.state_of(s) for s in read - look.later},
@@ -380,11 +375,17 @@ class Account:
 
     # -- money ----------------------------------------------------------------------------------
 
+    def _round(self, purpose: Purpose) -> Decimal:
+        """The modes, how symbols are set up and the wallet, side by side; the wallet."""
+        reads = (self.modes.read, self.modes.read_symbols, self._wallet)
+        *_, wallet = self._pool.map(lambda read: read(purpose), reads)
+        return wallet or ZERO
+
     def _wallet(self, purpose: Purpose) -> Decimal:
         """What the account holds of the assets that its symbols are margined in."""
         told = read_rows(self._client, BALANCE, purpose=purpose)
         counted = self.listing.quotes()
-        return sum((row.balance for row in told.rows if row.asset in counted), Decimal(0))
+        return sum((row.balance for row in told.rows if row.asset in counted), ZERO)
 
     def open_orders(self, symbol: str) -> list[OpenOrder]:
         """Both books of a symbol. Raises VenueError, NoAnswer."""

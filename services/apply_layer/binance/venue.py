@@ -240,7 +240,7 @@ class BinanceVenue:
             return
         for symbol in changed:
             self._stream.ring(symbol)
-        yield self._account.marks(held, self._client.now())
+        yield held.marks(self._client.now())
 
     def _stops_every_s(self, held: int) -> float:
         return pace.stops_every_s(

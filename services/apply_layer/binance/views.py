@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.held import Held, PositionState
@@ -60,6 +61,7 @@ class Look:
 
     purpose: Purpose
     held: Held
+    wallet: Decimal
     unread: dict[str, Quarantine] = field(default_factory=dict)
     facts: list[object] = field(default_factory=list)
     positions: list[VenuePosition] = field(default_factory=list)
