@@ -23,6 +23,9 @@ MODE_KEY = f"{PREFIX}:mode"
 #: Whether the venue takes entries now, and which orders are unknown; written by apply_layer alone.
 VENUE_KEY = f"{PREFIX}:venue"
 
+#: The code of the barrier that stands at every start, until the venue's own stream is up.
+STARTING = "starting"
+
 #: What stands still or stands naked now, one field for each alarm; written by watcher alone.
 WATCH_KEY = f"{PREFIX}:watch"
 

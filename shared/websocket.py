@@ -1,8 +1,9 @@
 """A WebSocket that keeps itself connected, in a thread of its own.
 
-Reads text messages from a server and hands each to a callback; sends nothing but pings. Needs the
-optional extra `live`. A connection is given up and made anew when it breaks, when nothing came for
-too long, when a ping is not answered, and before the venue would cut it for its age.
+Reads messages from a server and hands each to a callback as text; sends nothing but pings. Bytes
+that are no text come with the sign for that in their place. Needs the optional extra `live`. A
+connection is given up and made anew when it breaks, when nothing came for too long, when a ping is
+not answered, and before the venue would cut it for its age.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from shared.log import logger
@@ -163,7 +164,7 @@ class Socket:
                         ping_timeout=patience_s,
                     )
                 )
-            except (OSError, InvalidHandshake) as error:
+            except (OSError, WebSocketException, ValueError) as error:
                 return _End(f"no connection: {error or type(error).__name__}")
             self._connection = connection
             self._connections += 1
@@ -197,7 +198,7 @@ class Socket:
                 return end("old", planned=True)
             patience_s = left_s if self._silent_after_s is None else self._silent_after_s
             try:
-                message = connection.recv(timeout=min(patience_s, left_s), decode=True)
+                message = connection.recv(timeout=min(patience_s, left_s), decode=False)
             except TimeoutError:
                 if patience_s < left_s:
                     return end(f"silent for {patience_s:g} s")
@@ -208,4 +209,4 @@ class Socket:
                     continue
                 return end(f"closed: {closed}")
             got_any = True
-            self._on_message(message)
+            self._on_message(message.decode(errors="replace"))

@@ -38,6 +38,7 @@ from services.apply_layer.sendings import flatten, send_stop, withdraw
 from services.apply_layer.state import INCONSISTENT
 from services.apply_layer.stops_barred import on_probe_refused, on_stop_accepted
 from services.apply_layer.turn import Turn
+from shared.streams import STARTING
 
 _PRICE_IS_PAST_THE_STOP = (-2021, -4142)
 _CLOCKS_DIFFER = (-1021, -5028)
@@ -173,7 +174,7 @@ def on_health(turn: Turn, health: VenueHealth) -> None:
     """Remember why no entry may be made now, and say so when it changes."""
     if health.barriers != turn.state.barriers:
         turn.state = replace(turn.state, barriers=dict(health.barriers))
-        level = "error" if health.barriers else "info"
+        level = "error" if health.barriers.keys() - {STARTING} else "info"
         turn.note("entries_barred" if health.barriers else "entries_free", level, **health.barriers)
         forget_states_that_changed(turn)
 

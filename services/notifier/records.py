@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from services.notifier.news import brief
 from services.notifier.values import Kind, Looked, News, Severity
 from shared.decisions import Mode
+from shared.streams import STARTING
 from shared.symbols import is_symbol
 from shared.why.words import span
 
@@ -41,6 +42,8 @@ def seen(
         _VENUE + field: text
         for field, text in looked.venue.items()
         if field.startswith(("barrier.", "unknown.", "stop_refused."))
+        # It stands at every start, for a moment.
+        and field != f"barrier.{STARTING}"
     }
     after |= {_WATCH + field: text for field, text in _alarms(looked.watch, now).items()}
     news = [*_server_back(shown, now), *_mode(shown, after[_MODE], now)]

@@ -49,7 +49,7 @@ class Desk:
             "doubt_first_s": "0.1",
             "doubt_again_s": "0.2",
             "settle_s": "0.3",
-            "timeout_s": "0.5",
+            "timeout_s": "1",
             "reconcile_every_s": "30",
         } | live
         self.own: dict[str, Any] = {"venue": "binance-usdm", "symbols": [BTC, SOL]}

@@ -109,7 +109,7 @@ class BinanceVenue:
         """Whether the venue rang, was cut off and nobody was told, or is due to be seen again."""
         if self._lost:
             return self._seen and self._monotonic() >= self._look_at
-        cut = self._stream.missed and "user_stream_down" not in (self._told or {})
+        cut = self._stream.missed and self._stream.barrier not in (self._told or {})
         due = self._monotonic() >= self._watch_at
         return self._seen and (cut or due or self._stream.rang(self._performed.symbols))
 
@@ -168,6 +168,8 @@ class BinanceVenue:
         if not self._begun:
             self._begin()
         self._stream.keep_alive()
+        if self._stream.is_unclear():
+            self._watch_at = self._stops_at = 0.0
         rung = self._stream.take(self._performed.symbols)
         rung |= self._account.quarantines.due(self._monotonic())
         if not self._stream.up:
@@ -389,7 +391,7 @@ class BinanceVenue:
         if self._lost:
             barriers["venue_unreachable"] = "the venue cannot be read"
         if self._stream.missed:
-            barriers["user_stream_down"] = "nothing was read since the user stream was cut"
+            barriers[self._stream.barrier] = "nothing was read since the user stream was cut"
         barriers |= self._account.modes.barriers
         offset_ms = self._client.clock_offset_ms
         if abs(offset_ms) > self._drift_ms:
