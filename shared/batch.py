@@ -30,6 +30,10 @@ class Batch:
         self._outputs: list[object] = []
         self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there is something to commit."""
+        return bool(self._commit)
+
     def add(self, output: Message | Record | Note) -> None:
         """Publish a message, write a hash for people, or a line of the log."""
         if isinstance(output, Message):
@@ -58,16 +62,9 @@ class Batch:
         key = (counter, labels)
         self._counts[key] = self._counts.get(key, 0) + 1
 
-    def documents(self, documents: Mapping[str, bytes | None]) -> None:
-        """The documents of the state that change."""
-        self._commit.documents = documents
-
-    def __bool__(self) -> bool:
-        """Whether there is anything to commit."""
-        return bool(self._commit)
-
-    def commit(self) -> None:
+    def commit(self, documents: Mapping[str, bytes | None]) -> None:
         """Commit what is in hand, then tell of it: nothing is logged that did not happen."""
+        self._commit.documents = documents
         if self._commit:
             self._session.commit(self._commit)
         self._commit = Commit()

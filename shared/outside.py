@@ -14,6 +14,10 @@ class NotYet(Exception):
     """The world outside cannot be seen, and nothing may be decided before it was; says why."""
 
 
+class Waits:
+    """No fact: a look waits for its answers, and what else has come may be decided meanwhile."""
+
+
 class Outside(Protocol):
     """The world behind a daemon: a venue. Every call returns the facts that it brought about."""
 

@@ -28,7 +28,7 @@ from shared.contracts import LOCKSTEP_SOURCE, BadMessage, Message, decode
 from shared.decisions import ClockSet, DeadLetter, Mode, Note, Produced, Received, Record
 from shared.log import logger
 from shared.metrics import RunnerMetrics
-from shared.outside import Concurrent, NotYet, Outside
+from shared.outside import Concurrent, NotYet, Outside, Waits
 from shared.service import Service
 from shared.session import Session, Stopped
 from shared.settings import SettingsError
@@ -255,8 +255,7 @@ class Runner(Generic[S, P]):
         if self._service.obeys_mode:
             self._mode = Mode.of(self._session.patiently(self._bus.mode))
         for fact in outside.cycle():
-            # A venue takes its time: what it tells is as old as its answer, not as the first one.
-            self._decide(fact, self._now())
+            self._decide_all((fact,))
             self._settle()
         self._commit()
 
@@ -363,9 +362,10 @@ class Runner(Generic[S, P]):
 
     def _told(self, facts: Iterable[object], cause: Cause) -> None:
         """Decide the facts of one request, which is over then."""
+        before = self._cause, self._entry
         self._cause, self._entry = cause, cause.entry
         self._decide_all(facts)
-        self._cause, self._entry = Cause(), None
+        self._cause, self._entry = before
         self._over(cause)
 
     def _over(self, cause: Cause) -> None:
@@ -376,8 +376,11 @@ class Runner(Generic[S, P]):
 
     def _decide_all(self, facts: Iterable[object]) -> None:
         for fact in facts:
-            # A venue takes its time: how long a position stands naked must show.
-            self._decide(fact, self._now())
+            if isinstance(fact, Waits):
+                self._hear(0.0)
+            else:
+                # A venue takes its time: how long a position stands naked must show.
+                self._decide(fact, self._now())
 
     def _finish(self) -> None:
         """Hear the end of what is under way."""
@@ -390,8 +393,7 @@ class Runner(Generic[S, P]):
         documents = self._codec.changes(self._committed, self.state)
         if self._service.outside is not None:
             documents |= self._service.outside.documents()
-        self._batch.documents(documents)
-        if self._batch:
-            self._batch.documents(documents | self._arrivals.documents())
-        self._batch.commit()
+        if documents or self._batch:
+            documents |= self._arrivals.documents()
+        self._batch.commit(documents)
         self._committed = self.state

@@ -120,6 +120,8 @@ class ApplyLayerSettings(Section):
     symbols: tuple[Symbol, ...] = ()
     max_intent_age_s: Decimal = Field(default=Decimal(30), gt=0)
     naked_limit_s: Decimal = Field(default=Decimal(2), gt=0)
+    max_price_deviation: Decimal = Field(default=Decimal("0.02"), gt=0, lt=1)
+    exit_limit_s: Decimal = Field(default=Decimal(10), gt=0)
     price_every_s: Decimal = Field(default=Decimal(1), ge=0)
     adopt: bool = True
     take_profit_mode: TakeProfitMode = TakeProfitMode.HARVEST
@@ -131,6 +133,8 @@ class ApplyLayerSettings(Section):
         return Policy(
             max_intent_age_s=self.max_intent_age_s,
             naked_limit_s=self.naked_limit_s,
+            max_price_deviation=self.max_price_deviation,
+            exit_limit_s=self.exit_limit_s,
             price_every_s=self.price_every_s,
             adopt=self.adopt,
             take_profit_mode=self.take_profit_mode,

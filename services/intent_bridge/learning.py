@@ -18,9 +18,13 @@ from shared.ticks import believable, is_late
 _NOT_FINAL = ("PARTIALLY_FILLED", "STOP_MOVED")
 
 
+#: Marks kept of symbols without rules: at a start prices come before the rules do.
+_STRANGERS_MAX = 500
+
+
 def with_mark(state: State, tick: MarketTick, now: datetime) -> State:
-    """Take over a price of a symbol with rules; one that was asked for afterwards is none."""
-    if tick.symbol not in state.rules or tick.source == HISTORY_SOURCE:
+    """Take over a price; one that was asked for afterwards is none."""
+    if tick.source == HISTORY_SOURCE:
         return state
     before = state.marks.get(tick.symbol)
     if before is not None and is_late(tick, before.at, now):
@@ -28,7 +32,12 @@ def with_mark(state: State, tick: MarketTick, now: datetime) -> State:
     known = None if before is None else before.marks
     marks = marks_after(known, tick.mark_price, recorded=tick.recorded)
     mark = Mark(marks, tick.timestamp, tick.produced_at)
-    return replace(state, marks={**state.marks, tick.symbol: mark})
+    marks_kept = {**state.marks, tick.symbol: mark}
+    if tick.symbol not in state.rules:
+        strangers = [symbol for symbol in marks_kept if symbol not in state.rules]
+        for symbol in strangers[:-_STRANGERS_MAX]:
+            del marks_kept[symbol]
+    return replace(state, marks=marks_kept)
 
 
 def with_result(state: State, result: ApplyResult, now: datetime) -> State:

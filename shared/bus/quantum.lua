@@ -235,25 +235,24 @@ local function bound(keys, args)
   return removed
 end
 
--- KEYS: streams. ARGV: a group. Returns for each how many entries in all were removed before they
--- were delivered to the group; -1 where that cannot be told now.
-local function missed(keys, args)
+-- KEYS: streams. ARGV: a group. Returns for each how many entries it ever had, and how many of those
+-- that it has the group was not given yet; -1 where that cannot be told without counting. (The
+-- server's own count, entries-read, is not on its disk: after a start it is another one.)
+local function unread(keys, args)
   local counts = {}
   for at, key in ipairs(keys) do
-    counts[at] = -1
+    counts[at] = { 0, -1 }
     local info = redis.call('EXISTS', key) == 1 and fields_of(redis.call('XINFO', 'STREAM', key))
     for _, flat in ipairs(info and redis.call('XINFO', 'GROUPS', key) or {}) do
       local group = fields_of(flat)
-      if group['name'] == args[1] and group['entries-read'] then
-        local first, unread = info['first-entry'], -1
-        if not earlier(group['last-delivered-id'], info['last-generated-id']) then
-          unread = 0
-        elseif not first or earlier(group['last-delivered-id'], first[1]) then
-          unread = info['length']
+      if group['name'] == args[1] then
+        local delivered, first, left = group['last-delivered-id'], info['first-entry'], -1
+        if not earlier(delivered, info['last-generated-id']) then
+          left = 0
+        elseif not first or earlier(delivered, first[1]) then
+          left = info['length']
         end
-        if unread >= 0 then
-          counts[at] = math.max(0, info['entries-added'] - group['entries-read'] - unread)
-        end
+        counts[at] = { info['entries-added'], left }
       end
     end
   end
@@ -416,7 +415,7 @@ redis.register_function('quantum_mend', mend)
 -- Trimming frees memory, so it is allowed when there is none left.
 redis.register_function { function_name = 'quantum_trim', callback = trim, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'quantum_bound', callback = bound, flags = { 'allow-oom' } }
-redis.register_function { function_name = 'quantum_missed', callback = missed, flags = { 'no-writes' } }
+redis.register_function { function_name = 'quantum_unread', callback = unread, flags = { 'no-writes' } }
 redis.register_function { function_name = 'quantum_backlog', callback = backlog, flags = { 'no-writes' } }
 redis.register_function {
   function_name = 'quantum_version', callback = function() return VERSION end, flags = { 'no-writes' },

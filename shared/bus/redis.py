@@ -54,7 +54,8 @@ class RedisBus:
         self._offered: tuple[str, bytes, int] | None = None
         # Prices that nobody has read are of no use: they are not missed.
         self._missable = [s.key for s in self._inputs if s is not MARKET_TICK]
-        self._missed: dict[bytes, int] = {}
+        # How many entries of each the group was given or robbed of, where that is known.
+        self._passed: dict[bytes, int] = {}
         self._behind = False
 
     def acquire(self) -> dict[str, bytes]:
@@ -79,14 +80,10 @@ class RedisBus:
         if self._commands.exists(stream.key):
             about = _hash(call(self._commands, "XINFO", "STREAM", stream.key))
         # A stream that was made anew, or whose ids were lowered, is read from its beginning.
-        if about and finished and _number(about[b"last-generated-id"]) >= _number(finished):
-            start: tuple[Any, ...] = (finished,)
-        else:
-            # All that is there is unread, and what was there before concerns nobody.
-            gone = about.get(b"entries-added", 0) - about.get(b"length", 0)
-            start = ("0", "MKSTREAM", "ENTRIESREAD", gone)
+        lost = about and finished and _number(about[b"last-generated-id"]) >= _number(finished)
+        start = finished if lost else "0"
         try:
-            call(self._commands, "XGROUP", "CREATE", stream.key, self._daemon, *start)
+            call(self._commands, "XGROUP", "CREATE", stream.key, self._daemon, start, "MKSTREAM")
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
@@ -109,19 +106,31 @@ class RedisBus:
             self._recovering = False
             self._behind = any(len(entries) == count for _, entries in fresh)
         return [
-            Entry(self._by_key[key], id_.decode(), _pairs(flat), missed=0 if at else gaps)
+            Entry(
+                self._by_key[key],
+                id_.decode(),
+                _pairs(flat),
+                missed=0 if at else missed.get(key, 0),
+            )
             for key, entries in fresh
-            for gaps in (self._newly_missed(key, missed),)
             for at, (id_, flat) in enumerate(entries)
         ]
 
-    def _newly_missed(self, key: bytes, missed: Mapping[bytes, int]) -> int:
-        """How many entries were removed unread since it was last told."""
-        now = missed.get(key, -1)
-        if now < 0:
-            return 0
-        before, self._missed[key] = self._missed.get(key, 0), now
-        return max(0, now - before)
+    def _newly_missed(self, key: bytes, look: Sequence[int], given: int) -> int:
+        """How many entries were removed unread before those that were given after the look."""
+        added, unread = look
+        passed = self._passed.get(key)
+        missed = 0
+        if unread >= 0:
+            now = added - unread
+            missed = 0 if passed is None else max(0, now - passed)
+            if missed and not given:
+                # It is told with the next entry.
+                return 0
+            passed = now
+        if passed is not None:
+            self._passed[key] = passed + given
+        return missed
 
     def _read_new(
         self, count: int, block_ms: int
@@ -138,14 +147,21 @@ class RedisBus:
             "STREAMS", *keys, *(">" for _ in keys),
         )  # fmt: skip
         looks = [("XPENDING", key, self._daemon, "-", "+", 1) for key in self._by_key]
-        robbed = ("FCALL", "quantum_missed", len(self._missable), *self._missable, self._daemon)
-        gaps, new, epoch, *oldest = call_all(
-            self._reads, robbed, read, ("HGET", self._state_key, "_epoch"), *looks
+        look = ("FCALL", "quantum_unread", len(self._missable), *self._missable, self._daemon)
+        passed, self._passed = self._passed, {}
+        before, new, epoch, *oldest = call_all(
+            self._reads, look, read, ("HGET", self._state_key, "_epoch"), *looks
         )
+        # A reply that is lost leaves nothing to count from.
+        self._passed = passed
         if epoch != self._epoch:
             raise self._lost_place(epoch)
         pending = zip(self._by_key, oldest, strict=True)
-        missed = dict(zip((key.encode() for key in self._missable), gaps, strict=True))
+        given = {key: len(entries) for key, entries in new or ()}
+        missed = {
+            key: self._newly_missed(key, sight, given.get(key, 0))
+            for key, sight in zip(map(str.encode, self._missable), before, strict=True)
+        }
         return new or [], {key: rows[0][0] for key, rows in pending if rows}, missed
 
     def _next_unfinished(self) -> Entry | None:

@@ -100,9 +100,7 @@ def test_a_stop_of_another_position_that_is_accepted_frees_the_entries() -> None
     for _ in range(3):
         desk.look(after_s=1)
     assert "barrier.stops_refused" in told(desk)
-    by_hand = PlaceOrder(
-        "by-hand", other, held().side.entry, OrderType.MARKET, D(1), False, desk.market
-    )
+    by_hand = PlaceOrder("by-hand", other, held().side.entry, OrderType.MARKET, D(1), False, MARKET)
     desk.behind_its_back(by_hand)
     desk.look(after_s=1)
     assert desk.stops(other)

@@ -45,7 +45,7 @@ class Desk:
             "rest_url": venue.rest_url,
             "ws_url": venue.ws_url,
             "key_file": str(keys),
-            "recv_window_ms": 400,
+            "recv_window_ms": 800,
             "doubt_first_s": "0.1",
             "doubt_again_s": "0.2",
             "settle_s": "0.3",

@@ -97,3 +97,16 @@ def test_a_stop_that_is_lost_while_entries_go_out_is_back_within_two_seconds(
         placed = [o["t"] for o in desk.lines("order", symbol=first) if o["type"] == "STOP_MARKET"]
         assert placed[-1] - ended["t"] < 2.0
         assert desk.venue.position(first) == D(10)
+
+
+def test_an_order_in_doubt_is_asked_for_with_each_beat_and_no_faster(tmp_path: Path) -> None:
+    with desk_at(tmp_path, {"recv_window_ms": 3000}) as desk:
+        desk.ready()
+        desk.venue.faults.script("http_503_unknown", method="POST", path="/fapi/v1/order")
+        desk.enter()
+        desk.for_s(1.0)
+        assert any(sent.doubt for sent in desk.state.orders.values())
+        before = len(desk.lines("request"))
+        desk.for_s(1.0)
+        # Ten beats a second here, each with one question of at most four calls, and a look.
+        assert len(desk.lines("request")) - before < 130

@@ -60,6 +60,23 @@ def test_a_read_that_is_refused_for_one_symbol_sets_it_apart_alone(
     desk.until(lambda: code_of(desk) is None and desk.holds(ODD))
 
 
+@pytest.mark.parametrize("path", ["openAlgoOrders", "openOrders", "userTrades"])
+@pytest.mark.parametrize("how", [{"kind": "http_502"}, {"kind": "garbage", "how": "html"}], ids=str)
+def test_answers_of_one_symbol_that_cannot_be_used_set_it_apart_alone(
+    desk: Desk, path: str, how: dict[str, Any]
+) -> None:
+    desk.enter()
+    desk.until(desk.holds)
+    desk.venue.faults.script(method="GET", path=f"/fapi/v1/{path}", times=10_000, symbol=ODD, **how)
+    desk.venue.by_hand(ODD, "BUY", D(100))
+    desk.venue.by_hand(ODD, "SELL", D(10))
+    desk.until(lambda: code_of(desk) == "no_answer")
+    assert "venue_unreachable" not in desk.state.barriers
+    lose_the_stop(desk)
+    desk.venue.faults.clear()
+    desk.until(lambda: code_of(desk) is None and desk.holds(ODD), 12.0)
+
+
 def test_what_is_told_of_it_has_the_code_and_what_to_do(desk: Desk) -> None:
     desk.venue.faults.script("symbol_missing", symbol=ODD, pieces=["exchangeInfo"])
     desk.outside._account.listing.forget()

@@ -224,7 +224,9 @@ def test_an_account_that_stays_out_of_sight_does_not_use_up_the_budget(tmp_path:
         desk.ready()
         desk.enter()
         desk.until(desk.holds)
-        desk.venue.faults.script("http_502", method="GET", path="/fapi/v1/userTrades", times=10_000)
+        desk.venue.faults.script(
+            "http_502", method="GET", path="/fapi/v3/positionRisk", times=10_000
+        )
         desk.venue.by_hand(BTC, "SELL", D("0.01"))
         desk.until(lambda: "venue_unreachable" in desk.state.barriers)
         before = len(desk.lines("request"))
@@ -543,3 +545,24 @@ def test_a_position_that_was_opened_without_a_word_is_protected_within_two_secon
     desk.venue.faults.script("stream_event_lost", times=50)
     desk.venue.by_hand(SOL, "SELL", D(4))
     desk.until(lambda: desk.holds(SOL), 2.0)
+
+
+def test_an_order_in_doubt_is_asked_after_by_the_clock_however_often_the_venue_rings(
+    tmp_path: Path,
+) -> None:
+    with desk_at(tmp_path, {"doubt_first_s": "30", "doubt_again_s": "0.5"}) as desk:
+        desk.ready()
+        desk.venue.faults.script("timed_out_not_executed", "POST", "/fapi/v1/order", how="close")
+        desk.enter()
+        desk.until(lambda: any(sent.doubt for sent in desk.state.orders.values()))
+        before = len(desk.lines("request"))
+        began = time.monotonic()
+        while (lasted := time.monotonic() - began) < 1.5:
+            desk.outside._stream.ring(BTC)
+            desk.turn()
+        asked = [
+            line
+            for line in desk.lines("request")[before:]
+            if (line["method"], line["path"]) == ("GET", "/fapi/v1/order")
+        ]
+        assert 1 <= len(asked) <= lasted / 0.5 + 1

@@ -126,6 +126,7 @@ def test_the_daemons_together_may_give_the_commands_that_the_bus_gives_and_no_ot
     python = (BUS / "redis.py").read_text(encoding="utf-8")
     known = {command.name for command in every_command}
     words = {word.lower() for word in re.findall(r'"([A-Z]+)"', python)}
+    words |= {"|".join(pair).lower() for pair in re.findall(r'"([A-Z]+)", "([A-Z]+)"', python)}
     methods = {m.replace("_", "|") for m in re.findall(r"self\._\w+\.(x?[a-z_]+)\(", python)}
     lua = library_code()
     called = re.findall(r"redis\.call\('(\w+)'(?:, '([A-Z]+)')?", lua)

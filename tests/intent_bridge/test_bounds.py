@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.exitbrain import decider as exitbrain
-from services.intent_bridge.state import Policy
+from services.intent_bridge.decider import decide
+from services.intent_bridge.state import Policy, State
 from shared.contracts import (
     HISTORY_SOURCE,
     REPLAY_SOURCE,
@@ -278,3 +279,19 @@ def test_exposure_counts_what_is_held_at_the_larger_of_entry_and_mark() -> None:
     bridge.later(1)
     bridge.hear(bridge.tick(mark_price=D(6), source=REPLAY_SOURCE))
     assert bridge.state.exposure == plan.qty * MARK
+
+
+def test_a_price_that_came_before_the_rules_is_a_mark() -> None:
+    bridge = Bridge(knows=())
+    bridge.hear(bridge.tick())
+    bridge.hear(bridge.stated())
+    assert bridge.refused() == ""
+
+
+def test_prices_of_symbols_that_the_venue_does_not_list_leave_a_bounded_number_of_marks() -> None:
+    state, bridge = State(), Bridge()
+    for number in range(2_000):
+        tick = bridge.tick(f"X{number}")
+        state, _ = decide(state, Received(tick, bridge.now), bridge.policy)
+    assert len(state.marks) == 500
+    assert f"X{1_999}" in state.marks

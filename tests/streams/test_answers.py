@@ -122,7 +122,8 @@ def test_what_the_server_says_has_its_meaning_and_passes_when_it_is_mended(
 def test_a_server_that_takes_no_further_connection_is_down(place: Place) -> None:
     _, world = place
     call(world.client, "CONFIG", "SET", "maxclients", "1")
-    with pytest.raises(BusDown, match="takes no further connection"):
+    # The server says so and hangs up; the client may see the one or the other.
+    with pytest.raises(BusDown):
         as_another()(world)
     call(world.client, "CONFIG", "SET", "maxclients", "100")
     as_another()(world)

@@ -9,8 +9,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shared.bus import BusDown, Commit, NotReady, RedisBus, StateLost, Superseded, load_library
+from shared.bus.mending import mend
 from shared.server import LocalServer
 from shared.streams import APPLY_PLAN, DEAD_KEPT, MARKET_TICK, state_key
 from tests.worlds import RedisWorld, proxy_to
@@ -348,3 +351,74 @@ def test_entries_that_somebody_removed_unread_are_counted_at_the_next_one(
     fill(redis_world, 1, first=8)
     assert [entry.missed for entry in read(bus)] == [0]
     assert all(row.lag == 0 for row in bus.backlog() if row.group == "exitbrain")
+
+
+DAY = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 5)),
+        st.tuples(st.just("cut"), st.integers(0, 4)),
+        st.tuples(st.just("delete"), st.integers(0, 9)),
+        st.tuples(st.just("read"), st.integers(1, 6)),
+        st.tuples(st.just("restart"), st.just(0)),
+        st.tuples(st.just("mend"), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(DAY)
+def test_what_was_removed_unread_is_counted_once_and_nothing_else_is(
+    redis_world: RedisWorld, day: list[tuple[str, int]]
+) -> None:
+    redis_world.flush()
+    client, added, removed, read_up, told = redis_world.client, 0, 0, set[int](), 0
+    bus = owner(redis_world)
+    read(bus)
+
+    def take(count: int) -> None:
+        nonlocal told
+        entries = read(bus, count=count)
+        if entries:
+            bus.commit(ack(*entries))
+        read_up.update(numbers(entries))
+        told += sum(entry.missed for entry in entries)
+
+    def unread() -> int:
+        rows = redis_world.entries(KEY)
+        return len([row for row in rows if int(row["n"]) not in read_up])
+
+    for kind, number in day:
+        before = unread()
+        if kind == "add":
+            fill(redis_world, number, first=added)
+            added += number
+        elif kind == "read":
+            take(number)
+        elif kind == "restart":
+            # What goes while nobody runs is not counted, and what went before is told first.
+            for _ in range(2):
+                fill(redis_world, 1, first=added)
+                added += 1
+                while unread():
+                    take(100)
+            bus = owner(redis_world)
+            read(bus)
+        elif kind == "cut":
+            client.xtrim(KEY, maxlen=number, approximate=False)
+            removed += before - unread()
+        elif kind == "delete":
+            for id_, _ in client.execute_command("XRANGE", KEY, "-", "+")[number:][:1]:
+                client.xdel(KEY, id_)
+            removed += before - unread()
+        else:
+            last = f"{2**64 - 1}-{2**64 - 1}"
+            client.execute_command("XADD", KEY, last, "n", str(added))
+            added += 1
+            mend(client, KEY, APPLY_PLAN.dead_key, by="a test")
+    # One that was taken out between others shows when all is read, and is told with the next.
+    for n in (added, added + 1):
+        fill(redis_world, 1, first=n)
+        while unread():
+            take(100)
+    assert told == removed

@@ -13,8 +13,8 @@ from typing import Any
 
 from redis import Redis
 
-from services.apply_layer import decider, doubt, facts, fills, plans, protection, sendings, turn
-from services.apply_layer.binance import account, books, client, ledger, orders
+from services.apply_layer import decider, doubt, fills, plans, protection, sendings, turn
+from services.apply_layer.binance import books, client, ledger, orders
 from services.apply_layer.exchange import FORCED_PREFIXES
 from services.apply_layer.journal import Leg
 from shared import runner
@@ -68,15 +68,14 @@ def _swap(place: Any, name: str, change: Callable[[Any], Any]) -> None:
 def send_before_journal() -> None:
     """Requests are made at once, and committed with what came of them."""
 
-    def settle(self: Any) -> None:
-        while self._requests:
-            requests, self._requests = self._requests, []
-            for request in requests:
-                for fact in self._service.outside.perform(request):
-                    self._decide(fact, self._now())
-        self._commit()
+    def late(real: Any) -> Any:
+        def commit(self: Any) -> None:
+            if not self._requests:
+                real(self)
 
-    runner.Runner._settle = settle  # type: ignore[method-assign]
+        return commit
+
+    _swap(runner.Runner, "_commit", late)
 
 
 @_defect(1, 4)
@@ -149,7 +148,13 @@ def cancel_before_place() -> None:
 def ignore_the_algo_book() -> None:
     """Only the plain book is read, and only there is an order asked for."""
 
-    _swap(account, "conditional_book", lambda _real: lambda *_asked: books.Book())
+    def plain(real: Any) -> Any:
+        def read(self: Any, of_plain: Any, _conditional: Any, purpose: Any) -> Any:
+            return real(self, of_plain, (), purpose)
+
+        return read
+
+    _swap(books.Books, "read", plain)
     _swap(orders.Orders, "_ask_conditional", lambda _real: orders.Orders._ask_plain)
 
 
@@ -259,7 +264,7 @@ def ignore_forced_fills() -> None:
 
         return on_filled
 
-    _swap(facts, "on_filled", own)
+    _swap(fills, "on_filled", own)
 
 
 @_defect(9)
@@ -304,7 +309,7 @@ def a_rung_at_full_size() -> None:
     _swap(plans, "_reduce", whole)
 
 
-@_defect(5, 9, strikes=(Strike("sent_ask", 2), Strike("after_ask", 2), Strike("sent_ask", 1)))
+@_defect(5, 9, strikes=tuple(Strike("before_commit", nth) for nth in (9, 13, 17, 21)))
 def cursor_before_commit() -> None:
     """How far trades were read is kept at once, and what they did with the next commit."""
 

@@ -10,19 +10,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from services.apply_layer.binance.books import (
-    both_books,
-    conditional_book,
+    Books,
     ids_by_symbol,
     of_one_symbol,
-    plain_book,
+    unanswered,
 )
 from services.apply_layer.binance.budget import Purpose
-from services.apply_layer.binance.client import Client, VenueError
+from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.endpoints import BALANCE, read_rows
 from services.apply_layer.binance.fees import Fees
 from services.apply_layer.binance.funding import Funding
@@ -31,11 +31,10 @@ from services.apply_layer.binance.ledger import Bookmark, Ledger, bookmark_after
 from services.apply_layer.binance.listing import Listing
 from services.apply_layer.binance.modes import HEDGE_MODE, Modes
 from services.apply_layer.binance.past import Pasts, with_its_past
-from services.apply_layer.binance.quarantine import Quarantines, SymbolUnread
+from services.apply_layer.binance.quarantine import Quarantines
 from services.apply_layer.binance.views import Look, View
-from services.apply_layer.binance.wire import position_of
+from services.apply_layer.binance.wire import ZERO, position_of
 from services.apply_layer.exchange import (
-    MarksSeen,
     OpenOrder,
     OrderFilled,
     Past,
@@ -71,6 +70,8 @@ class Account:
         self.quarantines = Quarantines()
         self.ledger = Ledger(client, Fees(client, self.listing, monotonic).of)
         self.pasts = Pasts(client, self.ledger)
+        self._books = Books(client)
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix="round")
         self._funding = Funding(client)
         self._rules_told: dict[str, SymbolRules] = {}
         #: Symbols with positions or orders of ours, once and for this life.
@@ -102,8 +103,6 @@ class Account:
     def documents(self) -> dict[str, bytes]:
         """How far funding was told, if that is news."""
         return self._funding.documents()
-
-    # -- what everything hangs on ---------------------------------------------------------------
 
     def begin(self) -> None:
         """Read the modes and the rules for the first time. Raises VenueError, NoAnswer."""
@@ -140,7 +139,7 @@ class Account:
     def with_stops(self, held: Held, purpose: Purpose) -> Held:
         """The same with the conditional orders of what is held, read after it."""
         wanted = held.rows.keys() - self.quarantines.unread
-        return replace(held, stops=conditional_book(self._client, wanted, purpose))
+        return replace(held, stops=self._books.read((), wanted, purpose)[1])
 
     def changed(self, held: Held) -> frozenset[str]:
         """The symbols whose position or conditional orders are not as they were last told.
@@ -157,10 +156,6 @@ class Account:
             found |= {s for s in read if standing.get(s, frozenset()) != self._stops.get(s)}
             found |= held.stops.unread.keys()
         return frozenset(found - waiting)
-
-    def marks(self, held: Held, now: datetime) -> MarksSeen:
-        """The mark prices of what is held."""
-        return MarksSeen({s: r.mark_price for s, r in held.rows.items()}, now)
 
     # -- views ----------------------------------------------------------------------------------
 
@@ -179,11 +174,9 @@ class Account:
         are positions and stops that were read just now and need not be read again.
         """
         whole = symbols is None
-        if whole:
-            self.modes.read(purpose)
-            self.modes.read_symbols(purpose)
+        wallet = self._round(purpose) if whole else ZERO
         venue_now = now + timedelta(milliseconds=self._client.clock_offset_ms)
-        look = Look(purpose, seen or self.held(purpose))
+        look = Look(purpose, seen or self.held(purpose), wallet)
         self.listing.want(look.held.rows)
         named = self._everything(look.held) if symbols is None else symbols
         waiting = self.quarantines.waiting(self._monotonic())
@@ -193,9 +186,10 @@ class Account:
         scope = {s for s in named if s not in look.unread} - busy
         orders = self._orders(look, {s for s in scope if self._exists(s, look.held)})
         self._learn_setups(look, scope)
-        for symbol in sorted(scope, key=lambda s: (s not in look.held.rows, s)):
-            if symbol not in look.unread:
-                self._symbol(look, symbol, venue_now, whole=whole)
+        ordered = sorted(scope - look.unread.keys(), key=lambda s: (s not in look.held.rows, s))
+        self._read_trades(look, ordered, whole=whole)
+        for symbol in ordered:
+            self._symbol(look, symbol, venue_now)
         look.later |= busy & named
         return self._closed(look, symbols, scope, orders, now)
 
@@ -223,7 +217,7 @@ class Account:
         paid = self._funding.paid(now, mono) if symbols is None else []
         snapshot = VenueSnapshot(
             at=now,
-            wallet=self._wallet(look.purpose) if symbols is None else Decimal(0),
+            wallet=look.wallet,
             positions=tuple(p for p in look.positions if p.symbol not in unread),
             open_orders=tuple(order for order in orders if order.symbol not in unread),
             rules=tuple(
@@ -237,7 +231,7 @@ class Account:
             unread=unread,
         )
         return View(
-            (*look.facts, *paid, self.marks(look.held, now)),
+            (*look.facts, *paid, look.held.marks(now)),
             snapshot,
             look.bookmarks,
             {s: look.held.state_of(s) for s in read - look.later},
@@ -282,11 +276,10 @@ class Account:
         self.quarantines.bar(flaws | self.modes.flaws(held.rows.keys()))
 
     def _orders(self, look: Look, symbols: set[str]) -> list[OpenOrder]:
-        plain = plain_book(self._client, symbols, look.purpose)
         stops, missing = look.held.stops, symbols
         if stops is not None:
             missing = symbols - look.held.rows.keys()
-        read = conditional_book(self._client, missing, look.purpose)
+        plain, read = self._books.read(symbols, missing, look.purpose)
         look.unread |= plain.unread | read.unread
         conditional = read.orders
         if stops is not None:
@@ -297,7 +290,14 @@ class Account:
 
     # -- one symbol -----------------------------------------------------------------------------
 
-    def _symbol(self, look: Look, symbol: str, venue_now: datetime, *, whole: bool) -> None:
+    def _read_trades(self, look: Look, symbols: list[str], *, whole: bool) -> None:
+        """The trades of some symbols, side by side; of too many the turn comes with the next."""
+        known = [s for s in symbols if s in self.ledger.bookmarks]
+        wanted = [s for s in known if self._has_news(look, s, whole=whole)]
+        look.later |= set(wanted[_TRADES_A_LOOK:])
+        look.trades = self.ledger.several(wanted[:_TRADES_A_LOOK], look.purpose)
+
+    def _symbol(self, look: Look, symbol: str, venue_now: datetime) -> None:
         row = look.held.rows.get(symbol)
         position = None if row is None else position_of(row, self.modes.leverage_of(row))
         try:
@@ -305,22 +305,22 @@ class Account:
                 at = venue_now if position is None else position.updated_at or venue_now
                 look.bookmarks[symbol] = Bookmark(0, at)
                 position = position and self._meet(look, position)
-            elif self._has_news(look, symbol, whole=whole):
+            elif symbol in look.trades:
                 position = self._catch_up(look, symbol, position)
-        except SymbolUnread as error:
-            look.unread[symbol] = error.why
-            return
         except VenueError as error:
             why = of_one_symbol(error)
+            # Of what is held no more there is nothing left to ask after.
             if position is not None:
                 look.unread[symbol] = why
                 return
-            # It is held no more, and there is nothing left to ask after.
+        except NoAnswer as error:
+            look.unread[symbol] = unanswered(error, seen=True)
+            return
         self.pasts.seen(symbol, position)
         if position is not None:
             if symbol in self._past_unread:
-                self._past_unread.discard(symbol)
                 self.pasts.want(position)
+            self._past_unread.discard(symbol)
             look.positions.append(position)
 
     def _has_news(self, look: Look, symbol: str, *, whole: bool) -> bool:
@@ -339,14 +339,11 @@ class Account:
     def _catch_up(
         self, look: Look, symbol: str, position: VenuePosition | None
     ) -> VenuePosition | None:
-        if look.trades_read >= _TRADES_A_LOOK:
-            look.later.add(symbol)
-            return position
-        look.trades_read += 1
-        trades = self.ledger.new_trades(symbol, look.purpose)
+        trades = look.trades[symbol]
+        if isinstance(trades, Exception):
+            raise trades
         look.bookmarks[symbol] = bookmark_after(trades) if trades else self.ledger.bookmarks[symbol]
-        if trades:
-            look.facts.append(Trades(trades))
+        look.facts += [Trades(trades)] if trades else []
         return position and with_its_past(position, trades)
 
     def _meet(self, look: Look, position: VenuePosition) -> VenuePosition:
@@ -378,17 +375,21 @@ class Account:
 
     # -- money ----------------------------------------------------------------------------------
 
+    def _round(self, purpose: Purpose) -> Decimal:
+        """The modes, how symbols are set up and the wallet, side by side; the wallet."""
+        reads = (self.modes.read, self.modes.read_symbols, self._wallet)
+        *_, wallet = self._pool.map(lambda read: read(purpose), reads)
+        return wallet or ZERO
+
     def _wallet(self, purpose: Purpose) -> Decimal:
         """What the account holds of the assets that its symbols are margined in."""
         told = read_rows(self._client, BALANCE, purpose=purpose)
         counted = self.listing.quotes()
-        return sum((row.balance for row in told.rows if row.asset in counted), Decimal(0))
-
-    # -- for single orders ----------------------------------------------------------------------
+        return sum((row.balance for row in told.rows if row.asset in counted), ZERO)
 
     def open_orders(self, symbol: str) -> list[OpenOrder]:
         """Both books of a symbol. Raises VenueError, NoAnswer."""
-        return both_books(self._client, symbol)
+        return self._books.of(symbol)
 
     def new_trades(self, symbol: str) -> tuple[OrderFilled, ...]:
         """The trades of a symbol after the last one handed out. Raises VenueError, NoAnswer."""

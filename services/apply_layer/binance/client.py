@@ -122,6 +122,12 @@ class Client:
         """The time, by our clock."""
         return CLOCK.now()
 
+    def affords(self, weight: int, purpose: Purpose) -> bool:
+        """Whether calls of so much weight may be made now for this purpose."""
+        with self._counting:
+            now = self._monotonic()
+            return self.budget.refusal(now, weight=weight, orders=0, purpose=purpose) is None
+
     def call(
         self,
         name: str,

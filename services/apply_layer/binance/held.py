@@ -12,7 +12,7 @@ from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client
 from services.apply_layer.binance.endpoints import POSITIONS, read_rows
 from services.apply_layer.binance.rows import PositionRow
-from services.apply_layer.exchange import Quarantine
+from services.apply_layer.exchange import MarksSeen, Quarantine
 
 PositionState = tuple[Decimal, datetime] | None
 
@@ -24,6 +24,10 @@ class Held:
     rows: Mapping[str, PositionRow]
     unread: Mapping[str, Quarantine]
     stops: Book | None = None
+
+    def marks(self, now: datetime) -> MarksSeen:
+        """The mark prices of what is held."""
+        return MarksSeen({symbol: row.mark_price for symbol, row in self.rows.items()}, now)
 
     def state_of(self, symbol: str) -> PositionState:
         """What changes whenever something of the symbol was traded."""

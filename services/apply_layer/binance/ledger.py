@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,7 +17,7 @@ from typing import TypeVar
 
 from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.budget import Purpose
-from services.apply_layer.binance.client import Client, VenueError
+from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.endpoints import (
     ALL_ALGOS,
     ALL_ORDERS,
@@ -40,6 +41,11 @@ _ONE_BY_ONE = 4
 #: An order may be told later than its trade, but not later than this.
 _ORDER_LATE = timedelta(seconds=10)
 _ORDERS_KEPT = 5000
+#: Reads of trades at a time.
+_AT_ONCE = 10
+
+#: The trades of a symbol, or why they could not be read.
+TradesRead = tuple[OrderFilled, ...] | VenueError | NoAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class Ledger:
         self._client = client
         self._fee_of = fee_of
         self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="trades")
         self._orders: dict[str, OrderFacts] = {}
         self.bookmarks: dict[str, Bookmark] = {}
         self.spent = 0
@@ -78,6 +85,17 @@ class Ledger:
         rows = {row.id: row for row in self._newest(symbol, after, purpose)}
         fresh = [rows[key] for key in sorted(rows) if after.is_before(rows[key])]
         return self.fills(symbol, fresh, purpose)
+
+    def several(self, symbols: Collection[str], purpose: Purpose) -> dict[str, TradesRead]:
+        """The new trades of some symbols, side by side, or why they could not be read."""
+
+        def read_one(symbol: str) -> TradesRead:
+            try:
+                return self.new_trades(symbol, purpose)
+            except (VenueError, NoAnswer) as error:
+                return error
+
+        return dict(zip(symbols, self._pool.map(read_one, symbols), strict=True))
 
     def _newest(self, symbol: str, after: Bookmark, purpose: Purpose) -> list[TradeRow]:
         if after.number:

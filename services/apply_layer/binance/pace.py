@@ -61,16 +61,17 @@ def worst_case_s(
 ) -> float:
     """The longest until a lost stop is placed again: by the user stream's word, or without it.
 
-    With its word: positions, both books, the symbol's trades and the order, one after the other.
-    Without it the conditional orders have to be due first; one by one they are as many calls.
+    With its word: a look at everything may just have begun (the time, what is beside positions,
+    positions, both books at once); then positions, both books, the symbol's trades and the order.
+    Without it the conditional orders have to be due first, and the plain ones are read after them;
+    a look at everything that comes between reads them itself.
     """
     if told:
-        return _WAITS_S + 5 * latency_s
+        return _WAITS_S + (4 + 4) * latency_s
     every_s = stops_every_s(
         held, held, watch_every_s=watch_every_s, reconcile_every_s=30.0, limit=limit
     )
-    lists = held if held <= ONE_BY_ONE else 1
-    return every_s + _WAITS_S + (4 + lists) * latency_s
+    return every_s + _WAITS_S + 5 * latency_s
 
 
 def history_pause_s(weight: int, limit: int) -> float:

@@ -14,6 +14,7 @@ from datetime import datetime
 from services.apply_layer.binance import pace
 from services.apply_layer.binance.account import Account
 from services.apply_layer.binance.answers import Meaning
+from services.apply_layer.binance.aside import Aside
 from services.apply_layer.binance.barriers import Barriers
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
@@ -46,8 +47,6 @@ _BLIND_S = 5.0
 _LOST_S, _LOST_LONGEST_S, _LOST_POOR_S = 0.25, 1.0, 1.5
 #: The document of apply_layer's state that holds the number of the last order.
 _NUMBER_NAME = "numbers/orders"
-#: The ranks of requests.
-_PROTECTS, _TIDIES, _ENTERS = 0, 1, 2
 
 
 class BinanceVenue:
@@ -65,6 +64,7 @@ class BinanceVenue:
         *,
         reconcile_every_s: float = 30.0,
         watch_every_s: float = 1.0,
+        beat_every_s: float = 1.0,
         drift_ms: int = 500,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,6 +74,7 @@ class BinanceVenue:
         self._identity = identity
         self._reconcile_every_s = reconcile_every_s
         self._watch_every_s = watch_every_s
+        self._beat_every_s = beat_every_s
         self._watch_at = self._stops_at = self._past_at = 0.0
         self._lost_s = _LOST_S
         self._drift_ms = drift_ms
@@ -84,6 +85,7 @@ class BinanceVenue:
         self._barriers = Barriers(client.budget)
         self._orders = Orders(client, account, ring=stream.ring)
         self._performed = Performed()
+        self._aside = Aside()
         self._told: dict[str, str] | None = None
         self._set_apart: dict[str, Quarantine] = {}
 
@@ -114,6 +116,7 @@ class BinanceVenue:
     def close(self) -> None:
         """Let go of the user stream."""
         self._stream.stop()
+        self._aside.close()
 
     @property
     def barred(self) -> bool:
@@ -122,19 +125,11 @@ class BinanceVenue:
 
     def asked(self, request: object) -> Place | None:
         """Stops and exits go first; a look is for the runner's own thread."""
-        match request:
-            case PlaceOrder():
-                self._performed.began(request.symbol, request.number)
-                return Place(request.symbol, _PROTECTS if request.reduce_only else _ENTERS)
-            case CancelOrder() | AskOrder():
-                self._performed.began(request.symbol)
-                return Place(request.symbol, _TIDIES)
-        return None
+        return self._performed.asked(request)
 
     def heard(self, request: object, answers: Iterable[object]) -> Iterator[object]:
         """Facts as they are; of trades those that no look has told meanwhile."""
-        if isinstance(request, PlaceOrder | CancelOrder | AskOrder):
-            self._performed.ended(request.symbol)
+        self._performed.heard(request)
         for answer in answers:
             if isinstance(answer, VenueError | NoAnswer):
                 self._note_error(answer)
@@ -154,6 +149,11 @@ class BinanceVenue:
                 return self._orders.cancel(request)
             case AskOrder():
                 return self._orders.ask(request)
+            case LookAgain() if self._aside.busy:
+                # One look at a time: it is taken after the one that is under way.
+                for symbol in request.symbols:
+                    self._stream.ring(symbol)
+                return iter(())
             case LookAgain():
                 return self._look(request.symbols, Purpose.PROTECT)
         raise TypeError(f"a venue cannot do {request!r}")
@@ -190,7 +190,7 @@ class BinanceVenue:
         yield from self._health()
         if not self._lost and self._monotonic() >= self._beat_at:
             # By the clock, not by the bell: an answer that rings would else be asked for at once.
-            self._beat_at = self._monotonic() + self._watch_every_s
+            self._beat_at = self._monotonic() + self._beat_every_s
             yield Beat()
 
     # -- looking ------------------------------------------------------------------------------
@@ -215,12 +215,17 @@ class BinanceVenue:
         self._watch_at = now + self._watch_every_s
         stops_too = now >= self._stops_at
         weight = 5 + (pace.book_weight(self._account.held_symbols) if stops_too else 0)
-        if not self._can_afford(weight):
+        if not self._client.affords(weight, Purpose.WATCH):
             return
-        try:
+        begun, busy = self._performed.beginnings, self._performed.symbols
+
+        def read() -> Held:
             held = self._account.held(Purpose.WATCH)
+            return self._account.with_stops(held, Purpose.WATCH) if stops_too else held
+
+        try:
+            held = yield from self._aside.read(read)
             if stops_too:
-                held = self._account.with_stops(held, Purpose.WATCH)
                 self._stops_at = now + self._stops_every_s(len(held.rows))
         except VenueError as error:
             self._note_error(error)
@@ -228,13 +233,14 @@ class BinanceVenue:
         except NoAnswer as error:
             yield from self._out_of_sight(error)
             return
-        changed = self._account.changed(held) - self._performed.symbols
+        # A change of our own that is under way, or was, is told by its answer.
+        changed = self._account.changed(held) - busy - self._performed.since(begun)
         if changed and stops_too:
-            yield from self._look(changed, Purpose.PROTECT, held)
+            yield from self._look(changed, Purpose.PROTECT, held, begun)
             return
         for symbol in changed:
             self._stream.ring(symbol)
-        yield self._account.marks(held, self._client.now())
+        yield held.marks(self._client.now())
 
     def _stops_every_s(self, held: int) -> float:
         return pace.stops_every_s(
@@ -245,7 +251,9 @@ class BinanceVenue:
     def _read_past(self) -> Iterator[object]:
         """Read one page of what was before, within its small share of the budget."""
         try:
-            weight, known = self._account.read_past(self._client.now())
+            weight, known = yield from self._aside.read(
+                lambda: self._account.read_past(self._client.now())
+            )
         except (VenueError, NoAnswer) as error:
             logger().warning("past_not_read", reason=str(error))
             self._past_at = self._monotonic() + _BLIND_S
@@ -262,15 +270,9 @@ class BinanceVenue:
         except (VenueError, NoAnswer) as error:
             logger().warning("modes_not_read", reason=str(error))
 
-    def _can_afford(self, weight: int) -> bool:
-        """Whether a look that nothing calls for leaves alone what is kept for protection."""
-        budget = self._client.budget
-        now = self._monotonic()
-        return budget.refusal(now, weight=weight, orders=0, purpose=Purpose.WATCH) is None
-
     def _can_afford_a_round(self) -> bool:
         """Whether a round that nothing calls for leaves alone what is kept for protection."""
-        if self._can_afford(pace.round_weight(len(self._account.symbols))):
+        if self._client.affords(pace.round_weight(len(self._account.symbols)), Purpose.WATCH):
             return True
         self._look_at = self._monotonic() + _BLIND_S
         return False
@@ -279,14 +281,14 @@ class BinanceVenue:
         """Look at everything; after a start or an outage the look begins anew."""
         up = self._stream.up
         try:
-            self._client.measure_clock()
+            yield from self._aside.read(self._client.measure_clock)
         except (VenueError, NoAnswer) as error:
             # Nothing but a cheap call was made: the venue's return should not be missed.
             self._lost_s = _LOST_S
             yield from self._out_of_sight(error)
             return
         try:
-            self._account.refresh_rules()
+            yield from self._aside.read(self._account.refresh_rules)
         except (VenueError, NoAnswer) as error:
             # The rules that were read last go on: what is held is protected by them.
             self._note_error(error)
@@ -297,21 +299,28 @@ class BinanceVenue:
                 self._stream.caught_up()
 
     def _look(
-        self, symbols: frozenset[str] | None, purpose: Purpose, seen: Held | None = None
+        self,
+        symbols: frozenset[str] | None,
+        purpose: Purpose,
+        seen: Held | None = None,
+        begun: int | None = None,
     ) -> Iterator[object]:
         """Positions first, then both books, then trades: what changed meanwhile shows as older.
 
-        `seen` was read just now, in this turn, so that nothing was begun or heard since. Where a
-        request is under way its own answer will tell, and then it is looked at.
+        `seen` was read just now, after so many requests had been begun. Where a request is under
+        way, or is begun meanwhile, its own answer will tell, and then it is looked at.
         """
+        begun = self._performed.beginnings if begun is None else begun
         up_to, busy = self._performed.up_to, self._performed.symbols
-        for symbol in busy if symbols is None else busy & symbols:
-            self._stream.ring(symbol)
-        if symbols is not None and symbols <= busy:
-            return
+        if symbols is not None:
+            symbols -= busy
+            if not symbols:
+                return
         try:
             now = self._client.now()
-            view = self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
+            view = yield from self._aside.read(
+                lambda: self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
+            )
         except (VenueError, NoAnswer) as error:
             if purpose is Purpose.WATCH and _is_too_often(error):
                 # Nothing called for it, and it has its turn again in a moment.
@@ -324,6 +333,7 @@ class BinanceVenue:
         self._lost_s = _LOST_S
         if starting:
             yield Began(after_start)
+        view = view.without(self._performed.since(begun))
         self._account.told(view)
         for symbol in view.later:
             self._stream.ring(symbol)
@@ -335,8 +345,7 @@ class BinanceVenue:
         """Which symbols are set apart, when that has changed."""
         standing = self._account.quarantines.standing
         if standing != self._set_apart:
-            for symbol in standing.keys() - self._set_apart.keys():
-                why = standing[symbol]
+            for symbol, why in standing.items() - self._set_apart.items():
                 logger().error("quarantined", symbol=symbol, code=why.code, reason=why.reason)
             self._set_apart = standing
             yield Quarantined(standing, self._client.now())

@@ -52,6 +52,7 @@ def live_venue(own: ApplyLayerSettings) -> BinanceVenue:
         Identity(client, live.network),
         reconcile_every_s=float(live.reconcile_every_s),
         watch_every_s=float(live.watch_every_s),
+        beat_every_s=min(1.0, float(live.doubt_again_s)),
         drift_ms=live.drift_ms,
     )
 
