@@ -184,7 +184,7 @@ def _alarm(field: str, value: str) -> Alarm:
     name, _, subject = field.partition(".")
     first, _, rest = value.partition(" ")
     since = _moment(first)
-    return Alarm(name, safe(subject), since, safe(value if since is None else rest))
+    return Alarm(safe(name), safe(subject), since, safe(value if since is None else rest))
 
 
 def venue_of(record: Mapping[str, str]) -> Venue:
