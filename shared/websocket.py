@@ -25,6 +25,8 @@ from shared.log import logger
 _OPEN_S = 5.0
 #: How long to wait for the other side's goodbye; a half-open connection never gives one.
 _CLOSE_S = 1.0
+#: A source of chance of its own: a thread that draws from the common one disturbs whoever seeds it.
+_CHANCE = random.Random()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class Socket:
                     delay_s = first_s
                 if self._stop.is_set() or (end.good and end.planned):
                     continue
-                wait_s = delay_s * random.uniform(0.5, 1.0)
+                wait_s = delay_s * _CHANCE.uniform(0.5, 1.0)
                 logger().warning(
                     "socket_down", socket=self._name, reason=end.reason, retry_in_s=round(wait_s, 2)
                 )

@@ -39,6 +39,8 @@ class NoAnswer(Exception):
     `waited` says that the time for an answer has run out.
     """
 
+    is_too_often = False
+
     def __init__(self, reason: str, *, unlikely: bool = False, waited: bool = False) -> None:
         super().__init__(reason)
         self.unlikely = unlikely
@@ -53,6 +55,11 @@ class VenueError(Exception):
         self.code = code or -http
         self.text = text
         self.meaning = meaning_of(http, code, text)
+
+    @property
+    def is_too_often(self) -> bool:
+        """Whether the venue, or our budget, did not allow the call."""
+        return self.meaning is Meaning.SLOW_DOWN
 
 
 class _Usdm(ccxt.binanceusdm):  # type: ignore[misc]

@@ -324,7 +324,7 @@ class BinanceVenue:
                 lambda: self._account.view(symbols, now, purpose=purpose, seen=seen, busy=busy)
             )
         except (VenueError, NoAnswer) as error:
-            if purpose is Purpose.WATCH and _is_too_often(error):
+            if purpose is Purpose.WATCH and error.is_too_often:
                 # Nothing called for it, and it has its turn again in a moment.
                 self._look_at = self._monotonic() + _BLIND_S
             else:
@@ -361,8 +361,7 @@ class BinanceVenue:
         self._lost = True
         self._look_at = self._monotonic() + self._lost_s
         self._lost_s = min(2 * self._lost_s, _LOST_LONGEST_S)
-        # A look has its weight, and not seeing must not use up what protecting will need; but a
-        # position may be naked meanwhile, so it is only a little later.
+        # Not seeing must not use up what protecting will need; but a position may be naked.
         if not self._can_afford_a_round():
             self._look_at = self._monotonic() + _LOST_POOR_S
         yield from self._health()
@@ -399,8 +398,3 @@ class BinanceVenue:
         if barriers != self._told:
             self._told = barriers
             yield VenueHealth(barriers, self._client.now())
-
-
-def _is_too_often(error: VenueError | NoAnswer) -> bool:
-    """Whether the budget did not allow a call."""
-    return isinstance(error, VenueError) and error.meaning is Meaning.SLOW_DOWN

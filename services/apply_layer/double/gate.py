@@ -199,3 +199,7 @@ def weight_of(call: str, asked: Mapping[str, str]) -> int:
     if call in _WITHOUT_SYMBOL and not asked.get("symbol"):
         return _WITHOUT_SYMBOL[call]
     return _WEIGHTS.get(call, 1)
+
+
+#: The name under which scripts beside the project know it.
+_weight = weight_of
