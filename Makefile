@@ -22,7 +22,7 @@ install_project := $(pip_install) --no-index --no-deps --no-build-isolation --ed
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench gauntlet boot-test node-modules lock format schemas install clean
+.PHONY: help demo test check bench bench-venue gauntlet boot-test node-modules lock format schemas install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ demo: $(runtime_stamp) ## watch the six daemons trade a recorded market and take
 	$(BIN)/quantum demo
 
 test: $(dev_stamp) ## run every test (PYTEST_ARGS="-k ladder" narrows it)
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(PYTEST_ARGS)
 
 check: $(dev_stamp) ## what CI runs: format, lint, types, import rules, tests
 	$(BIN)/ruff format --check .
@@ -47,6 +47,10 @@ RUNS ?= 20
 SEED ?= 1
 gauntlet: $(dev_stamp) ## trade against the double of the venue, under faults and kill -9 (RUNS=, SEED=)
 	$(BIN)/python -m tests.venue_gauntlet --runs $(RUNS) --seed $(SEED)
+
+BENCH_ARGS ?=
+bench-venue: $(dev_stamp) ## many positions at a venue that is far away (BENCH_ARGS="--symbols 30 --latency 200")
+	$(BIN)/python -m tests.bench_venue $(BENCH_ARGS)
 
 boot-test: $(dev_stamp) ## install on a Debian that is booted for it, break it, upgrade it (root, systemd-nspawn)
 	$(BIN)/python -m tests.boot

@@ -32,6 +32,10 @@ _ALARMS = {
     "unknown_order": "An order may have been executed or not",
     "redis_not_durable": "Redis may forget what it was told",
     "daemon_silent": "A daemon is silent",
+    "entries_barred": "The venue takes no entries",
+    "symbol_quarantined": "A symbol is left alone",
+    "over_cap": "More is held than the caps allow",
+    "unreadable": "Something cannot be read",
 }
 _MODES = {
     Mode.RUN: "Entries and exits are executed.",
@@ -69,7 +73,12 @@ def page_of(overview: Overview, prices: Prices) -> dict[str, Any]:
 
 def notices_of(overview: Overview) -> list[Notice]:
     """What must be mended, then what is worth a thought; each in the order of its beginning."""
-    found = [*_alarms(overview), *_unwatched(overview), *_switches(overview)]
+    found = [
+        *_alarms(overview),
+        *_unwatched(overview),
+        *_of_symbols(overview),
+        *_switches(overview),
+    ]
     return sorted(found, key=lambda notice: notice.level)
 
 
@@ -96,6 +105,8 @@ def _unwatched(overview: Overview) -> Iterator[Notice]:
         if not any(alarm.name == "unknown_order" for alarm in watch.alarms):
             yield Notice("fail", _ALARMS["unknown_order"], f"{order}: {text}")
     for record in overview.unreadable:
+        if ("unreadable", safe(record.what)) in told:
+            continue
         yield Notice("fail", "Something cannot be read", safe(str(record)), record.what)
     if watch.state == "stale":
         text = "What it said last is below; whether that still holds is not known."
@@ -103,6 +114,16 @@ def _unwatched(overview: Overview) -> Iterator[Notice]:
     if watch.state == "off":
         text = "Nobody looks for what stands still: start it with `quantum run watcher`."
         yield Notice("warn", "The watcher does not run", text)
+
+
+def _of_symbols(overview: Overview) -> Iterator[Notice]:
+    """What apply_layer says of one symbol, where watcher does not say it already."""
+    told = {(alarm.name, alarm.subject) for alarm in overview.watch.alarms}
+    venue = overview.venue
+    for name, found in (("symbol_quarantined", venue.quarantined), ("over_cap", venue.over_cap)):
+        for symbol, text in found.items():
+            if (name, safe(symbol)) not in told:
+                yield Notice("fail", _ALARMS[name], text, safe(symbol))
 
 
 def _switches(overview: Overview) -> Iterator[Notice]:

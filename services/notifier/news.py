@@ -15,6 +15,7 @@ from shared.contracts import FillResult, PositionResult, RefusedResult, SkipPlan
 from shared.formulas import r_multiple, risk_per_unit
 from shared.sides import Side
 from shared.why.chains import who_refused, why_refused
+from shared.why.lines import fee_in
 from shared.why.words import on_tick, plain, safe
 
 #: What strangers wrote is cut to this many characters.
@@ -66,7 +67,7 @@ def _fill(fill: Any, at: datetime) -> News:
     verb = "bought" if fill.side is Side.BUY else "sold"
     price = on_tick(fill.avg_price, fill.tick_size)
     part = " in part" if fill.status == "PARTIALLY_FILLED" else ""
-    traded = f"{verb} {plain(fill.filled_qty)}{part} at {price}"
+    traded = f"{verb} {plain(fill.filled_qty)}{part} at {price}{fee_in(fill)}"
     kind, severity = Kind.FILL, Severity.INFO
     if not fill.reduceOnly:
         text = f"{traded}; {_held(fill)} now, {_stop(fill)}"

@@ -26,11 +26,20 @@ _MODES = {
     Mode.EXITS_ONLY: "no entry is admitted, exits pass",
     Mode.HALT: "nothing is executed, positions keep their stops",
 }
-_URGENT = {"rung_not_taken", "position_without_stop", "redis_not_durable", "watcher_silent"}
+#: Barriers that most starts have for a moment are told once they have stood for so long.
+_PASSING = ("barrier.user_stream_down",)
+BARRED_AFTER = timedelta(seconds=10)
+_URGENT = {
+    "over_cap",
+    "rung_not_taken",
+    "position_without_stop",
+    "redis_not_durable",
+    "watcher_silent",
+}
 #: Told from the venue's record itself, which stands whether watcher looks or not.
-_TOLD_ALREADY = "unknown_order"
+_TOLD_ALREADY = ("unknown_order", "entries_barred")
 _MODE, _AWAY, _AWAY_TOLD = "mode", "server", "server_told"
-_VENUE, _WATCH = "venue/", "watch/"
+_VENUE, _WATCH, _YOUNG = "venue/", "watch/", "young/"
 
 
 def seen(
@@ -38,12 +47,11 @@ def seen(
 ) -> tuple[Mapping[str, str], list[News]]:
     """The records as they are told from now on, and the news in that."""
     after = {_MODE: Mode.of(looked.mode).value}
+    after |= _standing(shown, looked.venue, now)
     after |= {
         _VENUE + field: text
         for field, text in looked.venue.items()
-        if field.startswith(("barrier.", "unknown.", "stop_refused."))
-        # It stands at every start, for a moment.
-        and field != f"barrier.{STARTING}"
+        if field.startswith(("unknown.", "stop_refused."))
     }
     after |= {_WATCH + field: text for field, text in _alarms(looked.watch, now).items()}
     news = [*_server_back(shown, now), *_mode(shown, after[_MODE], now)]
@@ -54,6 +62,22 @@ def seen(
         elif field.startswith(_WATCH):
             news += _of_watch(field.removeprefix(_WATCH), before, text, now)
     return (shown if dict(shown) == after else after), news
+
+
+def _standing(shown: Mapping[str, str], venue: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """The barriers that are told; of those that pass by themselves, since when they stand."""
+    found = {}
+    for field, text in venue.items():
+        # The one of a start stands for a moment, each time.
+        if not field.startswith("barrier.") or field == f"barrier.{STARTING}":
+            continue
+        since = _moment(shown.get(_YOUNG + field, "")) or now
+        young = field in _PASSING and now - since < BARRED_AFTER
+        if _VENUE + field in shown or not young:
+            found[_VENUE + field] = text
+        else:
+            found[_YOUNG + field] = since.isoformat()
+    return found
 
 
 def unseen(
@@ -137,7 +161,7 @@ def _alarms(watch: Mapping[str, str], now: datetime) -> dict[str, str]:
     alarms = {
         field: text
         for field, text in watch.items()
-        if field != "seen_at" and field.partition(".")[0] != _TOLD_ALREADY
+        if field != "seen_at" and field.partition(".")[0] not in _TOLD_ALREADY
     }
     seen_at = _moment(watch.get("seen_at", ""))
     if seen_at is not None and now - seen_at > BLIND_AFTER:

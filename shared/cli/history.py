@@ -21,6 +21,7 @@ from shared.formulas import risk_per_unit
 from shared.records import NONSENSE, reason_of
 from shared.symbols import as_typed
 from shared.why.chains import fill_name
+from shared.why.lines import fee_in
 from shared.why.picture import Said, Terms
 from shared.why.read import read_picture
 from shared.why.words import plain, safe, span
@@ -43,6 +44,7 @@ class Past:
     fees: Decimal = Decimal(0)
     r_realized: Decimal | None = None
     refusals: int = 0
+    fees_in: dict[str, Decimal] = field(default_factory=dict)
 
 
 def history(
@@ -108,7 +110,10 @@ def _tell(past: Past, result: Any) -> None:
     if isinstance(result, FillResult):
         trade = f"{result.side} {plain(result.filled_qty)} at {plain(result.avg_price)}"
         made = f", realised {plain(result.realized_pnl)}" if result.reduceOnly else ""
-        past.lines.append(f"{when}  {fill_name(result)}: {trade}{made}")
+        past.lines.append(f"{when}  {fill_name(result)}: {trade}{made}{fee_in(result)}")
+        if result.fee_asset is not None:
+            before = past.fees_in.get(result.fee_asset, Decimal(0))
+            past.fees_in[result.fee_asset] = before + (result.fee_asset_qty or Decimal(0))
     elif isinstance(result, RefusedResult):
         past.refusals += 1
     elif result.status == "ADOPTED":
@@ -124,6 +129,8 @@ def _tell(past: Past, result: Any) -> None:
 def _heading(past: Past) -> str:
     opened = f"[bold]{past.opened_at}[/bold]  {past.side} {plain(past.initial_qty)}"
     money = f"realised {plain(round(past.realized_pnl, 8))}, fees {plain(round(past.fees, 8))}"
+    paid = ", ".join(f"{plain(qty)} {asset}" for asset, qty in past.fees_in.items())
+    money += f" (paid as {paid})" if paid else ""
     if past.ended_at is None:
         ended = "open"
     else:
@@ -134,4 +141,5 @@ def _heading(past: Past) -> str:
 
 def _as_json(past: Past) -> dict[str, Any]:
     plain_ = asdict(past)
+    plain_["fees_in"] = {asset: plain(qty) for asset, qty in past.fees_in.items()}
     return {n: plain(v) if isinstance(v, Decimal) else v for n, v in plain_.items()}

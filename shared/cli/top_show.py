@@ -64,8 +64,12 @@ def wrong(overview: Overview) -> Iterator[Text]:
         yield Text(f"✖ and {len(alarms) - _ALARMS} alarms more", "bold red")
     for line in overview.unreadable:
         yield Text(f"✖ cannot be read: {safe(str(line))}", "red")
+    for symbol, text in overview.venue.quarantined.items():
+        yield Text(f"! left alone: {safe(symbol)}, {text}", "red")
+    for symbol, text in overview.venue.over_cap.items():
+        yield Text(f"! over its cap: {safe(symbol)}, {text}", "bold red")
     for code, text in overview.venue.barriers.items():
-        yield Text(f"! no entry: {code}, {text}", "yellow")
+        yield Text(f"! no entry: {safe(code)}, {text}", "yellow")
     for order, text in overview.venue.unknown_orders.items():
         yield Text(f"! order in doubt: {order}, {text}", "yellow")
     watch = overview.watch

@@ -5,6 +5,7 @@ Pure; reads and writes nothing.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from shared.contracts import (
@@ -25,6 +26,13 @@ from shared.contracts import (
 )
 from shared.why.chains import fill_name, who_refused, why_refused
 from shared.why.words import plain, safe
+
+
+def fee_in(fill: Any) -> str:
+    """What a trade cost in an asset that is not the contract's quote; empty for its own."""
+    if fill.fee_asset is None:
+        return ""
+    return f", fee {plain(fill.fee_asset_qty or Decimal(0))} {fill.fee_asset}"
 
 
 def line_of(message: Any) -> str:
@@ -80,7 +88,7 @@ def _result(message: Any) -> str | None:
             money = f", realised {plain(message.realized_pnl)}" if message.reduceOnly else ""
             left = f", {plain(message.position_qty)} left"
             part = " in part" if message.status == "PARTIALLY_FILLED" else ""
-            return f"filled   {what}{part}: {trade}{money}{left}"
+            return f"filled   {what}{part}: {trade}{money}{fee_in(message)}{left}"
         case RefusedResult():
             return f"refused  {who_refused(message)}: {why_refused(message)}"
         case StopMovedResult():

@@ -183,6 +183,19 @@ def test_a_change_of_a_record_is_told_once(before: Any, after: Any, told: Any) -
     assert again is shown
 
 
+def test_a_barrier_that_most_starts_have_for_a_moment_is_told_once_it_stays() -> None:
+    barred = looked(venue={"barrier.user_stream_down": "nothing was read since it was cut"})
+    shown, told = records.seen({}, barred, NOON)
+    shown, later = records.seen(shown, barred, NOON + timedelta(seconds=9))
+    assert (told, later) == ([], [])
+    assert records.seen(shown, looked(), NOON + timedelta(seconds=9))[1] == []
+    shown, told = records.seen(shown, barred, NOON + timedelta(seconds=10))
+    assert [one.text for one in told] == [
+        "No entries: the venue says user_stream_down: nothing was read since it was cut"
+    ]
+    assert records.seen(shown, barred, NOON + timedelta(seconds=11))[1] == []
+
+
 def test_a_server_that_is_away_for_half_a_minute_is_told_once_and_so_is_its_return() -> None:
     shown, told = records.unseen({}, "Connection refused", NOON)
     assert told == []

@@ -223,3 +223,36 @@ def test_the_settings_are_what_the_decider_goes_by() -> None:
     assert (policy.rung_within_s, policy.settle_s) == (5, 0)
     assert policy.symbols == {"BTCUSDT"}
     assert replace(WatcherSettings().policy(), terms_of=Policy().terms_of) == Policy()
+
+
+def test_a_barrier_of_the_venue_is_an_alarm_with_its_words_once_it_stays(scene: Scene) -> None:
+    scene.venue = Venue("barred", {"stops_refused": "-4120: Order type not supported"})
+    assert scene.look() == {}
+    scene.wait(10)
+    told = scene.look()["entries_barred.stops_refused"]
+    assert told.endswith("the venue takes no entries: -4120: Order type not supported")
+    scene.venue = Venue("open")
+    assert scene.look() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "venue"),
+    [
+        ("symbol_quarantined", Venue("open", quarantined={SYMBOL: "not_listed the venue has it"})),
+        ("over_cap", Venue("open", over_cap={SYMBOL: "not_listed the venue has it"})),
+    ],
+)
+def test_what_the_venue_says_of_one_symbol_is_an_alarm_at_once(
+    scene: Scene, name: str, venue: Venue
+) -> None:
+    scene.venue = venue
+    assert "not_listed the venue has it" in scene.look()[f"{name}.{SYMBOL}"]
+    scene.venue = Venue("open")
+    assert scene.look() == {}
+
+
+def test_a_reader_that_waits_for_the_venue_is_told_with_the_venues_words(scene: Scene) -> None:
+    scene.venue = Venue("barred", {"venue_unreachable": "the venue cannot be read"})
+    scene.oldest["apply.plan", "apply_layer"] = scene.now - timedelta(minutes=1)
+    text = scene.look()["group_lags.apply.plan/apply_layer"]
+    assert "the venue: venue_unreachable, the venue cannot be read" in text
