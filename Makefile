@@ -22,7 +22,7 @@ install_project := $(pip_install) --no-index --no-deps --no-build-isolation --ed
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-venue gauntlet boot-test node-modules lock format schemas install clean
+.PHONY: help demo test check bench bench-venue gauntlet fuzz boot-test node-modules lock format schemas install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ RUNS ?= 20
 SEED ?= 1
 gauntlet: $(dev_stamp) ## trade against the double of the venue, under faults and kill -9 (RUNS=, SEED=)
 	$(BIN)/python -m tests.venue_gauntlet --runs $(RUNS) --seed $(SEED)
+
+CASES ?= 50000
+fuzz: $(dev_stamp) ## garbage for the venue's answers and frames (CASES=, SEED=)
+	$(BIN)/python -m tests.venue_fuzz --cases $(CASES) --seed $(SEED)
 
 BENCH_ARGS ?=
 bench-venue: $(dev_stamp) ## many positions at a venue that is far away (BENCH_ARGS="--symbols 30 --latency 200")
