@@ -46,15 +46,15 @@ def main() -> None:
     if given.json:
         sys.stdout.write(json.dumps([asdict(each) for each in found]) + "\n")
         return
-    Console(width=120).print(_table(found))
+    Console(width=80).print(_table(found))
 
 
 def _table(found: list[Found]) -> Table:
-    table = Table(title="naked: seconds without a stop, by the venue's own ledger")
-    for name in (
-        "symbols", "latency ms", "weight/min", "429", "opened", "in s", "entry naked max",
-        "lost", "naked max", "naked p99",
-    ):  # fmt: skip
+    table = Table(
+        title="weight a minute; seconds without a stop, by the venue's own ledger",
+        caption="entry: from a fill to its stop; max, p99: from a lost stop to the next",
+    )
+    for name in ("symbols", "ms", "weight", "429", "open", "in s", "entry", "lost", "max", "p99"):
         table.add_column(name, justify="right")
     for each in found:
         lost = sorted(each.lost_naked)
