@@ -15,8 +15,7 @@ from shared.contracts import FillResult, PositionResult, RefusedResult, SkipPlan
 from shared.formulas import r_multiple, risk_per_unit
 from shared.sides import Side
 from shared.why.chains import who_refused, why_refused
-from shared.why.lines import fee_in
-from shared.why.words import on_tick, plain, safe
+from shared.why.words import fee_in, on_tick, plain, safe
 
 #: What strangers wrote is cut to this many characters.
 TEXT_MAX = 240

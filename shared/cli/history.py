@@ -21,10 +21,9 @@ from shared.formulas import risk_per_unit
 from shared.records import NONSENSE, reason_of
 from shared.symbols import as_typed
 from shared.why.chains import fill_name
-from shared.why.lines import fee_in
 from shared.why.picture import Said, Terms
 from shared.why.read import read_picture
-from shared.why.words import plain, safe, span
+from shared.why.words import fee_in, plain, safe, span
 
 
 @dataclass

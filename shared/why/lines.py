@@ -5,7 +5,6 @@ Pure; reads and writes nothing.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from shared.contracts import (
@@ -25,14 +24,7 @@ from shared.contracts import (
     StopMovedResult,
 )
 from shared.why.chains import fill_name, who_refused, why_refused
-from shared.why.words import plain, safe
-
-
-def fee_in(fill: Any) -> str:
-    """What a trade cost in an asset that is not the contract's quote; empty for its own."""
-    if fill.fee_asset is None:
-        return ""
-    return f", fee {plain(fill.fee_asset_qty or Decimal(0))} {fill.fee_asset}"
+from shared.why.words import fee_in, plain, safe
 
 
 def line_of(message: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from shared.formulas import floor_to_step
 
@@ -60,3 +60,10 @@ def on_tick(price: Decimal, tick_size: Decimal | None) -> str:
     if tick_size is not None:
         price = floor_to_step(price, tick_size)
     return plain(round(price, 12))
+
+
+def fee_in(fill: Any) -> str:
+    """What a trade cost in an asset that is not the contract's quote; empty for its own."""
+    if fill.fee_asset is None:
+        return ""
+    return f", fee {plain(fill.fee_asset_qty or Decimal(0))} {fill.fee_asset}"
