@@ -166,7 +166,7 @@ class Socket:
                         ping_timeout=patience_s,
                     )
                 )
-            except (OSError, WebSocketException, ValueError) as error:
+            except (OSError, WebSocketException, UnicodeError) as error:
                 return _End(f"no connection: {error or type(error).__name__}")
             self._connection = connection
             self._connections += 1

@@ -56,6 +56,8 @@ class RedisBus:
         self._missable = [s.key for s in self._inputs if s is not MARKET_TICK]
         # How many entries of each the group was given or robbed of, where that is known.
         self._passed: dict[bytes, int] = {}
+        # And how many it was robbed of that no entry has told yet.
+        self._owed: dict[bytes, int] = {}
         self._behind = False
 
     def acquire(self) -> dict[str, bytes]:
@@ -119,18 +121,19 @@ class RedisBus:
     def _newly_missed(self, key: bytes, look: Sequence[int], given: int) -> int:
         """How many entries were removed unread before those that were given after the look."""
         added, unread = look
-        passed = self._passed.get(key)
-        missed = 0
+        passed, missed = self._passed.get(key), self._owed.pop(key, 0)
         if unread >= 0:
             now = added - unread
-            missed = 0 if passed is None else max(0, now - passed)
-            if missed and not given:
-                # It is told with the next entry.
-                return 0
+            missed += 0 if passed is None else max(0, now - passed)
             passed = now
         if passed is not None:
             self._passed[key] = passed + given
-        return missed
+        if given:
+            return missed
+        if missed:
+            # It is told with the next entry.
+            self._owed[key] = missed
+        return 0
 
     def _read_new(
         self, count: int, block_ms: int

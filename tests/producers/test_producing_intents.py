@@ -19,7 +19,14 @@ from shared.dead_letters import CODES
 from shared.decisions import Mode
 from shared.formulas import Regime
 from shared.repeats import KEPT
-from shared.streams import APPLY_PLAN, APPLY_RESULT, TRADE_INTENT, position_key, producer_key
+from shared.streams import (
+    APPLY_PLAN,
+    APPLY_RESULT,
+    STARTING,
+    TRADE_INTENT,
+    position_key,
+    producer_key,
+)
 from tests.ring.live import now_text
 
 from .desk import DOCUMENT, GO_PATH, NODE_MODULES, ROOT, Desk, a_desk, blocks
@@ -228,9 +235,9 @@ def test_the_table_of_rejections_names_every_code_of_apply_layer() -> None:
     written = set.union(*(codes_written("apply_layer", pattern) for pattern in told))
     raised = (r'barriers\["(\w+)"\]', r'Meaning\.\w+: \("(\w+)"', r'\{"(\w+)": [A-Z_]+\} if self')
     barriers = set.union(*(codes_written("apply_layer", pattern) for pattern in raised))
-    barriers |= {"stops_refused"}
+    barriers |= {"stops_refused", "user_stream_down", STARTING}
     assert len(written) >= 24
-    assert len(barriers) == 10
+    assert len(barriers) == 11
     said = {
         code
         for row in table_of(REFUSALS)

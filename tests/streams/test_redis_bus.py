@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.bus import BusDown, Commit, NotReady, RedisBus, StateLost, Superseded, load_library
-from shared.bus.mending import mend
 from shared.server import LocalServer
 from shared.streams import APPLY_PLAN, DEAD_KEPT, MARKET_TICK, state_key
 from tests.worlds import RedisWorld, proxy_to
@@ -360,7 +359,6 @@ DAY = st.lists(
         st.tuples(st.just("delete"), st.integers(0, 9)),
         st.tuples(st.just("read"), st.integers(1, 6)),
         st.tuples(st.just("restart"), st.just(0)),
-        st.tuples(st.just("mend"), st.just(0)),
     ),
     max_size=30,
 )
@@ -412,15 +410,10 @@ def test_what_was_removed_unread_is_counted_once_and_nothing_else_is(
         elif kind == "cut":
             client.xtrim(KEY, maxlen=number, approximate=False)
             removed += before - unread()
-        elif kind == "delete":
+        else:
             for id_, _ in client.execute_command("XRANGE", KEY, "-", "+")[number:][:1]:
                 client.xdel(KEY, id_)
             removed += before - unread()
-        else:
-            last = f"{2**64 - 1}-{2**64 - 1}"
-            client.execute_command("XADD", KEY, last, "n", str(added))
-            added += 1
-            mend(client, KEY, APPLY_PLAN.dead_key, by="a test")
     # One that was taken out between others shows when all is read, and is told with the next.
     for n in (added, added + 1):
         fill(redis_world, 1, first=n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from shared.log import configure
 from tests.venue_fuzz.fuzz import play
 
 
@@ -15,6 +16,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     asked = parser.parse_args()
+    configure(daemon="fuzz", level="critical")
     figures = play(asked.seed, asked.cases, asked.first)
     for where, count in sorted(figures.cases.items()):
         sys.stdout.write(f"{where:<40} {count:>6}\n")

@@ -22,7 +22,6 @@ from services.apply_layer.binance.budget import Budget
 from services.apply_layer.binance.http import Http, Reply
 from services.apply_layer.double.garbage import garbage_frame
 from services.apply_layer.exchange import AskOrder, CancelOrder, OrderType, PlaceOrder
-from shared import log
 from shared.outside import NotYet
 from shared.sides import Side
 from tests.binance.desk import BTC, D, Desk
@@ -54,7 +53,6 @@ def play(seed: int, cases: int, first: int = 0) -> Figures:
         NotSurvived: an exception came out, or the account was not seen again afterwards.
     """
     figures, began = Figures(), time.monotonic()
-    log.configure(daemon="fuzz", level="critical")
     with tempfile.TemporaryDirectory() as name, _recorded(Path(name)) as recorded:
         keys = sorted(recorded.answers)
         desk: Desk | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.apply_layer.binance import endpoints
 from services.apply_layer.binance.client import NoAnswer
@@ -13,7 +14,8 @@ from .fuzz import NotSurvived, play
 
 
 def test_no_answer_and_no_frame_of_the_venue_ends_anything() -> None:
-    figures = play(seed=1, cases=1500)
+    with capture_logs():
+        figures = play(seed=1, cases=1500)
     assert sum(figures.cases.values()) == 1500
     assert figures.struck > 1000
     assert len(figures.cases) >= 20
@@ -29,5 +31,5 @@ def test_a_reader_that_lets_an_error_through_is_found(monkeypatch: pytest.Monkey
             raise KeyError(str(error)) from None
 
     monkeypatch.setattr(endpoints, "rows_of", trusting)
-    with pytest.raises(NotSurvived, match="again: python -m tests"):
+    with capture_logs(), pytest.raises(NotSurvived, match="again: python -m tests"):
         play(seed=1, cases=1500)
