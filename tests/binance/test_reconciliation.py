@@ -566,3 +566,19 @@ def test_an_order_in_doubt_is_asked_after_by_the_clock_however_often_the_venue_r
             if (line["method"], line["path"]) == ("GET", "/fapi/v1/order")
         ]
         assert 1 <= len(asked) <= lasted / 0.5 + 1
+
+
+@pytest.mark.parametrize("fault", ["code", "stale_read"])
+def test_a_trade_that_cannot_be_read_at_first_is_told_all_the_same(
+    tmp_path: Path, fault: str
+) -> None:
+    """A forced close is told, though its trade is refused or comes late."""
+    with desk_at(tmp_path, {"settle_s": "5"}) as desk:
+        desk.ready()
+        desk.enter()
+        desk.until(desk.holds)
+        desk.for_s(0.3)
+        params = {"code": -2022} if fault == "code" else {}
+        desk.venue.faults.script(fault, "GET", "/fapi/v1/userTrades", times=3, **params)
+        desk.venue.faults.script("liquidation", symbol=BTC)
+        desk.until(lambda: "LIQUIDATED" in desk.statuses)

@@ -23,7 +23,6 @@ from services.apply_layer.binance.books import (
 )
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
-from services.apply_layer.binance.endpoints import BALANCE, read_rows
 from services.apply_layer.binance.fees import Fees
 from services.apply_layer.binance.funding import Funding
 from services.apply_layer.binance.held import Held, PositionState, read_held
@@ -309,8 +308,8 @@ class Account:
                 position = self._catch_up(look, symbol, position)
         except VenueError as error:
             why = of_one_symbol(error)
-            # Of what is held no more there is nothing left to ask after.
-            if position is not None:
+            # Of what is gone altogether there is nothing left to ask after.
+            if position is not None or self.listing.known(symbol):
                 look.unread[symbol] = why
                 return
         except NoAnswer as error:
@@ -377,15 +376,9 @@ class Account:
 
     def _round(self, purpose: Purpose) -> Decimal:
         """The modes, how symbols are set up and the wallet, side by side; the wallet."""
-        reads = (self.modes.read, self.modes.read_symbols, self._wallet)
+        reads = (self.modes.read, self.modes.read_symbols, self.listing.wallet)
         *_, wallet = self._pool.map(lambda read: read(purpose), reads)
         return wallet or ZERO
-
-    def _wallet(self, purpose: Purpose) -> Decimal:
-        """What the account holds of the assets that its symbols are margined in."""
-        told = read_rows(self._client, BALANCE, purpose=purpose)
-        counted = self.listing.quotes()
-        return sum((row.balance for row in told.rows if row.asset in counted), ZERO)
 
     def open_orders(self, symbol: str) -> list[OpenOrder]:
         """Both books of a symbol. Raises VenueError, NoAnswer."""

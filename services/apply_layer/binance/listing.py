@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +13,7 @@ from services.apply_layer.binance.answers import Meaning
 from services.apply_layer.binance.budget import Purpose
 from services.apply_layer.binance.client import Client, NoAnswer, VenueError
 from services.apply_layer.binance.endpoints import (
+    BALANCE,
     BRACKETS,
     EXCHANGE_INFO,
     LISTED,
@@ -148,3 +150,9 @@ class Listing:
     def flaws_of(self, symbols: Iterable[str]) -> Mapping[str, Quarantine]:
         """What keeps these from being traded."""
         return {symbol: self.flaws[symbol] for symbol in symbols if symbol in self.flaws}
+
+    def wallet(self, purpose: Purpose) -> Decimal:
+        """What the account holds of the assets that its symbols are margined in."""
+        told = read_rows(self._client, BALANCE, purpose=purpose)
+        counted = self.quotes()
+        return sum((row.balance for row in told.rows if row.asset in counted), Decimal(0))
